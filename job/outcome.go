@@ -1,0 +1,56 @@
+package job
+
+import (
+	"errors"
+	"time"
+)
+
+// OutcomeKind is what a worker reports of an attempt. Its text is what the
+// Reconcile statement reads.
+type OutcomeKind string
+
+// The outcomes. Started is the lazy mark that the handler is still running after
+// 250 ms; all others end the attempt.
+const (
+	Started   OutcomeKind = "start"
+	Succeeded OutcomeKind = "complete"
+	Failed    OutcomeKind = "fail"
+	Snoozed   OutcomeKind = "snooze"
+	Discarded OutcomeKind = "discard"
+	CalledOff OutcomeKind = "cancel"
+)
+
+// Outcome is one line of a worker's report to Postgres.
+type Outcome struct {
+	Ref   Ref
+	Kind  OutcomeKind
+	Delay time.Duration // until the next attempt, for Failed and Snoozed; clamped to 0 … 1 year
+	Ran   time.Duration // how long the handler has run, by the worker's monotonic clock
+	Error string        // made storable by [ErrorText]
+	Stack string        // of a panic, made storable likewise
+}
+
+// Verdict is Postgres' answer to one Outcome it accepted.
+type Verdict struct {
+	Ref    Ref
+	Status Status // what the job is now
+}
+
+// OutcomeOf translates what a handler returned. backoff is the delay that a plain
+// failure waits for.
+func OutcomeOf(ref Ref, err error, ran, backoff time.Duration) Outcome {
+	o := Outcome{Ref: ref, Kind: Succeeded, Ran: ran}
+	if err == nil {
+		return o
+	}
+	if d, ok := SnoozeDelay(err); ok {
+		o.Kind, o.Delay = Snoozed, d
+		return o
+	}
+	o.Kind, o.Delay, o.Error = Failed, ClampDelay(backoff), ErrorText(err.Error())
+	var end *endError
+	if errors.As(err, &end) {
+		o.Kind, o.Delay = end.outcome, 0
+	}
+	return o
+}

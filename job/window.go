@@ -1,0 +1,94 @@
+package job
+
+import "time"
+
+// The requests to and answers from a queue's window in Redis. They stand here, in
+// the leaf package, because relay and workers speak of them without knowing who
+// implements them.
+
+// Push asks Redis to accept one batch: step D2.
+type Push struct {
+	Batch
+	// Deadline is a moment on Redis' clock, in ms since 1970, after which the push
+	// must be refused as [ErrLate].
+	Deadline int64
+	// KnownSeq is the highest count of accepted batches the relay has seen in this
+	// epoch; a Redis that knows less answers [ErrBehind].
+	KnownSeq int64
+	// Forget names batches whose seq was recorded a minute ago or longer.
+	Forget []int64
+}
+
+// Pushed is what Redis answers to an accepted Push.
+type Pushed struct {
+	Seq   int64 // the batch's number in this epoch; of the first time when Dup
+	Depth int64 // undelivered jobs of the queue, this batch included
+	Now   int64 // Redis' clock, ms since 1970
+	Dup   bool  // the batch was in already; nothing was added
+}
+
+// Take asks for jobs of one queue.
+type Take struct {
+	QueueName string
+	Epoch     int64 // 0: not known yet
+	WorkerID  string
+	Token     string        // the same token again gets the same jobs, as far as they are still leased
+	Limit     int           // 1 to MaxBatch
+	Lease     time.Duration // how long the taker may be silent
+}
+
+// Taken is what a Take hands over, leased.
+type Taken struct {
+	Jobs   []Envelope // in the order in which they are to run
+	Broken []Ref      // leased likewise, but their envelopes cannot be read
+	More   bool       // jobs were left behind in the window
+}
+
+// Window describes what one queue has in Redis.
+type Window struct {
+	Epoch     int64
+	Seq       int64    // batches accepted in this epoch
+	Waiting   [3]int64 // undelivered jobs by Band
+	Leased    int64    // attempts somebody is running
+	Lost      int64    // attempts being taken back
+	Paused    bool
+	Now       int64 // Redis' clock, ms since 1970
+	OldestEnd int64 // the earliest deadline of a lease, ms since 1970; 0: no lease
+}
+
+// Depth returns how many undelivered jobs the window holds.
+func (w Window) Depth() int64 { return w.Waiting[High] + w.Waiting[Normal] + w.Waiting[Low] }
+
+// Census asks for a Window and, on the way, copies what Redis must know.
+type Census struct {
+	QueueName string
+	Epoch     int64
+	KnownSeq  int64
+	Paused    bool    // what queues.paused says
+	Forget    []int64 // as in Push
+}
+
+// LostAttempt is an attempt on its way back to Postgres.
+type LostAttempt struct {
+	Ref Ref
+	// Counts tells an ended lease, which counts towards MaxLost, from a copy that
+	// was merely missing after Redis had lost its window.
+	Counts bool
+}
+
+// Process is what a relay or a worker says of itself, in Postgres and, for
+// workers, in Redis' registry.
+type Process struct {
+	ID        string           `json:"id"`
+	Role      string           `json:"role"` // relay or worker
+	Host      string           `json:"host"`
+	PID       int              `json:"pid"`
+	StartedAt time.Time        `json:"started_at"`
+	RedisOK   bool             `json:"-"` // Redis has answered since the last beat
+	Epochs    map[string]int64 `json:"epochs,omitempty"`
+	// For workers only:
+	Queues  []string `json:"queues,omitempty"`
+	Slots   int      `json:"slots,omitempty"`   // attempts it runs at most at once
+	Running []Ref    `json:"running,omitempty"` // at most the first 100
+	Leaked  int      `json:"leaked,omitempty"`  // slots whose handler ignored its context's end
+}
