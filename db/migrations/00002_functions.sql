@@ -208,6 +208,7 @@ BEGIN
     WHERE s.run_at = known.run_at AND s.job_id = known.id;
 
     SELECT j.status, j.dispatch_id INTO was, known.dispatch_id FROM outbox.jobs AS j WHERE j.id = known.id FOR NO KEY UPDATE;
+    -- arrow: queued dispatched running -cancel-> cancelled
     UPDATE outbox.jobs AS j
     SET status = 'cancelled', finished_at = now()
     WHERE j.id = known.id AND j.status IN ('queued', 'dispatched', 'running');
@@ -233,6 +234,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     again boolean;
 BEGIN
+    -- arrow: dead cancelled completed -redrive-> queued
     WITH moved AS (
         UPDATE outbox.jobs AS j
         SET status = 'queued', failure_count = 0, lost_count = 0, run_at = now(), started_at = NULL, finished_at = NULL

@@ -1,0 +1,150 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/penguinmails/rookery/db/internal/query"
+	"github.com/penguinmails/rookery/job"
+)
+
+// Survey says which queues have due jobs, and when the next scheduled job is due.
+// It reads scheduled jobs from scheduledFrom on: below it only dead entries may lie.
+func (s *Store) Survey(ctx context.Context, scheduledFrom time.Time) (job.Survey, error) {
+	var out job.Survey
+	err := s.do(ctx, "survey", func(q *query.Queries) error {
+		row, err := q.Survey(ctx, scheduledFrom)
+		out = job.Survey{Queues: row.QueueNames, NextIn: milliseconds(row.NextInMs)}
+		return err
+	})
+	return out, err
+}
+
+// Claim is D1: it takes due jobs out of the backlog and entrusts them to c's
+// dispatch id, in one statement and one commit. The batch is empty when nothing is
+// due, and also when the queue is paused, in another epoch, or on another Postgres
+// than the epoch was opened on.
+func (s *Store) Claim(ctx context.Context, c job.Claim) (job.Batch, error) {
+	out := job.Batch{QueueName: c.QueueName, DispatchID: c.DispatchID, Epoch: c.Epoch}
+	p := query.ClaimReadyParams{
+		QueueName: c.QueueName, Epoch: c.Epoch, DispatchID: c.DispatchID, RelayID: c.RelayID,
+		MaxJobs: int32(c.Limit), MaxBytes: job.MaxBatchBytes,
+	}
+	p.PushedIDs, p.PushedSeqs = recordedArrays(c.Pushed)
+	for _, span := range c.Spans {
+		p.LoPriorities = append(p.LoPriorities, span.LoPriority)
+		p.LoIDs = append(p.LoIDs, span.LoID)
+		p.HiPriorities = append(p.HiPriorities, span.HiPriority)
+	}
+	err := s.on(ctx, "claim", func(q *query.Queries, life string) error {
+		p.Life = life
+		rows, err := q.ClaimReady(ctx, p)
+		if err != nil {
+			return err
+		}
+		out.Jobs = make([]job.Envelope, len(rows))
+		for i, row := range rows {
+			out.Jobs[i] = envelope(out, row)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Express inserts one due job as already dispatched, with its ledger row. ok is
+// false, and nothing inserted, when the queue cannot be dispatched to just now.
+func (s *Store) Express(ctx context.Context, spec job.Spec, c job.Claim) (b job.Batch, ok bool, err error) {
+	b = job.Batch{QueueName: spec.QueueName, DispatchID: c.DispatchID, Epoch: c.Epoch}
+	err = s.on(ctx, "insert express", func(q *query.Queries, life string) error {
+		rows, err := q.InsertExpress(ctx, query.InsertExpressParams{
+			QueueName: spec.QueueName, Epoch: c.Epoch, Life: life, Kind: spec.Kind, Payload: string(spec.Payload),
+			Priority: int16(*spec.Priority), MaxAttempts: int16(spec.MaxAttempts), Headers: string(spec.Headers),
+			DispatchID: c.DispatchID, RelayID: c.RelayID,
+		})
+		for _, row := range rows {
+			b.Jobs, ok = append(b.Jobs, envelope(b, query.ClaimReadyRow(row))), true
+		}
+		return err
+	})
+	return b, ok, err
+}
+
+// Record is D3 on its own: it notes which batches Redis has accepted.
+func (s *Store) Record(ctx context.Context, pushed []job.Recorded) error {
+	ids, seqs := recordedArrays(pushed)
+	return s.do(ctx, "record pushes", func(q *query.Queries) error {
+		return q.RecordPushes(ctx, query.RecordPushesParams{PushedIDs: ids, PushedSeqs: seqs})
+	})
+}
+
+// RefuseHead makes the queue's most urgent due job dead, with the reason: it could
+// not be claimed. It returns the job's id, 0 when there was none.
+func (s *Store) RefuseHead(ctx context.Context, queue string, hiPriority int16, reason string) (int64, error) {
+	var id int64
+	err := s.do(ctx, "refuse", func(q *query.Queries) error {
+		head, err := q.HeadOfQueue(ctx, query.HeadOfQueueParams{QueueName: queue, HiPriority: hiPriority})
+		if err != nil {
+			return err
+		}
+		n, err := q.RefuseJob(ctx, query.RefuseJobParams{ID: head, Reason: job.ErrorText(reason)})
+		if n > 0 {
+			id = head
+		}
+		return err
+	})
+	return id, err
+}
+
+// Refuse makes a dispatched job dead, with the reason: it could not be encoded.
+func (s *Store) Refuse(ctx context.Context, ref job.Ref, reason string) error {
+	return s.do(ctx, "refuse", func(q *query.Queries) error {
+		_, err := q.RefuseJob(ctx, query.RefuseJobParams{ID: ref.ID, DispatchID: ref.DispatchID, Reason: job.ErrorText(reason)})
+		return err
+	})
+}
+
+func envelope(b job.Batch, row query.ClaimReadyRow) job.Envelope {
+	e := job.Envelope{
+		ID: row.ID, DispatchID: b.DispatchID, Version: job.EnvelopeVersion, AttemptCount: row.AttemptCount,
+		QueueName: b.QueueName, Kind: row.Kind, Priority: row.Priority, MaxAttempts: row.MaxAttempts,
+		FailureCount: row.FailureCount, LostCount: row.LostCount, Alone: row.LostCount >= job.MaxLost,
+		CreatedAt: row.CreatedAt, RunAt: row.RunAt, Headers: row.Headers, Payload: row.Payload,
+	}
+	if row.DispatchedAt != nil {
+		e.DispatchedAt = *row.DispatchedAt
+	}
+	return e
+}
+
+func recordedArrays(pushed []job.Recorded) (ids, seqs []int64) {
+	ids, seqs = make([]int64, len(pushed)), make([]int64, len(pushed))
+	for i, p := range pushed {
+		ids[i], seqs[i] = p.DispatchID, p.Seq
+	}
+	return ids, seqs
+}
+
+func refArrays(refs []job.Ref) (ids, dispatches []int64) {
+	ids, dispatches = make([]int64, len(refs)), make([]int64, len(refs))
+	for i, r := range refs {
+		ids[i], dispatches[i] = r.ID, r.DispatchID
+	}
+	return ids, dispatches
+}
+
+func milliseconds(ms int64) time.Duration {
+	if ms > math.MaxInt64/int64(time.Millisecond) {
+		return job.Never
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// raw returns nil for an absent JSON value.
+func raw(m json.RawMessage) json.RawMessage {
+	if string(m) == "null" {
+		return nil
+	}
+	return m
+}

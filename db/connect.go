@@ -1,0 +1,173 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penguinmails/rookery/db/internal/query"
+)
+
+// pins keep the plan of every hot statement, whatever the statistics say. They go
+// into the startup packet. enable_sort stays on: a claim sorts its batch.
+var pins = map[string]string{
+	"plan_cache_mode":               "force_generic_plan",
+	"enable_seqscan":                "off",
+	"enable_bitmapscan":             "off",
+	"enable_hashjoin":               "off",
+	"enable_mergejoin":              "off",
+	"enable_material":               "off",
+	"jit":                           "off",
+	"lock_timeout":                  "1000",
+	"statement_timeout":             "10000",
+	"synchronous_commit":            "on", // Redis never hears of a claim, nor of a job, that a crash can take back
+	"application_name":              "rookery",
+	"default_transaction_isolation": "read committed", // at REPEATABLE READ the guards raise 40001
+}
+
+// lifeKey is where a connection keeps the life of the Postgres it talks to.
+const lifeKey = "rookery.life"
+
+// Options tunes a [Store]. The zero value works.
+type Options struct {
+	MaxConns int // of the pinned pool; 0 means 8
+	Logger   *slog.Logger
+}
+
+// Store is Postgres as the relay, the workers and the API need it. Its methods are
+// safe for concurrent use. Their errors wrap [job.ErrUnavailable] when Postgres
+// cannot be reached, [job.ErrConflict] when the same call may simply be made again,
+// and are a [*job.DataError] when a value was refused.
+type Store struct {
+	pool   *pgxpool.Pool // plans pinned
+	look   *pgxpool.Pool // plans free: API and command line
+	log    *slog.Logger
+	pooled atomic.Bool // a pooler stands between us and Postgres
+}
+
+// Open makes the pools. It does not wait for Postgres: a connection is made when it
+// is needed, so a service starts while Postgres is away. The error is about the URL.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	if o.MaxConns == 0 {
+		o.MaxConns = 8
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	s := &Store{log: o.Logger}
+	free, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	free.MaxConns = 4
+	free.ConnConfig.RuntimeParams["application_name"] = "rookery"
+	if s.look, err = pgxpool.NewWithConfig(ctx, free); err != nil {
+		return nil, fmt.Errorf("open pool: %w", err)
+	}
+	pinned, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	pinned.MaxConns = int32(o.MaxConns)
+	for name, value := range pins {
+		pinned.ConnConfig.RuntimeParams[name] = value
+	}
+	pinned.BeforeConnect = s.beforeConnect
+	pinned.AfterConnect = s.afterConnect
+	if s.pool, err = pgxpool.NewWithConfig(ctx, pinned); err != nil {
+		s.look.Close()
+		return nil, fmt.Errorf("open pool: %w", err)
+	}
+	return s, nil
+}
+
+func parse(url string) (*pgxpool.Config, error) {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// pgx's own message repeats the URL, and with it the password.
+		return nil, errors.New("DATABASE_URL is not a Postgres URL such as postgres://user@host:5432/database")
+	}
+	c.ConnConfig.ConnectTimeout = 5 * time.Second
+	return c, nil
+}
+
+// beforeConnect leaves the pins out once a pooler has refused them.
+func (s *Store) beforeConnect(_ context.Context, c *pgx.ConnConfig) error {
+	if !s.pooled.Load() {
+		return nil
+	}
+	for name := range pins {
+		delete(c.RuntimeParams, name)
+	}
+	c.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return nil
+}
+
+// afterConnect reads which Postgres this is: after a failover a new connection is
+// the first to see another timeline.
+func (s *Store) afterConnect(ctx context.Context, c *pgx.Conn) error {
+	life, err := query.New(c).PostgresLife(ctx)
+	if err != nil {
+		return fmt.Errorf("read timeline: %w", err)
+	}
+	c.PgConn().CustomData()[lifeKey] = life
+	return nil
+}
+
+// refusedPins reports whether err is a pooler's refusal of startup parameters
+// (PgBouncer: 08P01), and if so makes the next connection do without.
+func (s *Store) refusedPins(ctx context.Context, err error) bool {
+	var pg *pgconn.PgError
+	if s.pooled.Load() || !errors.As(err, &pg) || pg.Code != "08P01" || !strings.Contains(pg.Message, "startup parameter") {
+		return false
+	}
+	s.pooled.Store(true)
+	s.log.WarnContext(ctx, "a pooler refuses our startup parameters; plans are not pinned until the role sets them", "remedy", "rookery doctor")
+	return true
+}
+
+// Close ends all connections, once the statements under way have ended.
+func (s *Store) Close() {
+	s.pool.Close()
+	s.look.Close()
+}
+
+// Ping makes one round trip.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.do(ctx, "ping", func(q *query.Queries) error {
+		_, err := q.Ping(ctx)
+		return err
+	})
+}
+
+// do runs one statement on the pinned pool and translates its error. verb says
+// what was wanted.
+func (s *Store) do(ctx context.Context, verb string, run func(*query.Queries) error) error {
+	err := run(query.New(s.pool))
+	if err != nil && s.refusedPins(ctx, err) {
+		err = run(query.New(s.pool))
+	}
+	return translate(verb, err)
+}
+
+// on runs statements on one pinned connection, and says which Postgres it talks to.
+func (s *Store) on(ctx context.Context, verb string, run func(q *query.Queries, life string) error) error {
+	c, err := s.pool.Acquire(ctx)
+	if err != nil && s.refusedPins(ctx, err) {
+		c, err = s.pool.Acquire(ctx)
+	}
+	if err != nil {
+		return translate(verb, err)
+	}
+	defer c.Release()
+	life, _ := c.Conn().PgConn().CustomData()[lifeKey].(string)
+	return translate(verb, run(query.New(c), life))
+}

@@ -1,0 +1,48 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// translate turns what pgx and Postgres say into the words of package job, wrapped
+// with the verb. It is the only place that knows SQLSTATEs
+// (https://www.postgresql.org/docs/15/errcodes-appendix.html).
+func translate(verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("%s: %w", verb, job.ErrNotFound)
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		var n net.Error
+		var refused *pgconn.ConnectError
+		switch {
+		case errors.As(err, &refused), errors.As(err, &n), pgconn.SafeToRetry(err), !errors.Is(err, context.Canceled):
+			// Without an answer from Postgres nobody knows what happened; every
+			// statement of ours may be sent again.
+			return fmt.Errorf("%s: %w: %w", verb, job.ErrUnavailable, err)
+		}
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	switch {
+	case pg.Code == "40001", pg.Code == "40P01", pg.Code == "55P03", pg.Code == "57014":
+		return fmt.Errorf("%s: %w: %w", verb, job.ErrConflict, err)
+	case pg.Code == "P0002":
+		return fmt.Errorf("%s: %w", verb, job.ErrNotFound)
+	case pg.Code[:2] == "22", pg.Code[:2] == "23":
+		return fmt.Errorf("%s: %w", verb, &job.DataError{SQLState: pg.Code, Message: pg.Message})
+	case pg.Code[:2] == "08", pg.Code[:2] == "53", pg.Code[:2] == "57", pg.Code[:2] == "58", pg.Code == "25006":
+		return fmt.Errorf("%s: %w: %w", verb, job.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s: %w", verb, err)
+}

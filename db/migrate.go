@@ -1,0 +1,116 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/penguinmails/rookery/db/migrations"
+)
+
+// MigrationsTable is where goose keeps our versions. It lies outside schema outbox,
+// because the first migration makes that schema, and its Down drops it; and it is
+// not goose's default table, which belongs to the application.
+const MigrationsTable = "rookery_migrations"
+
+// migrationLock is the advisory lock of our migrations: goose's default would make
+// us wait for every other user of goose in the database.
+const migrationLock int64 = 0x526f6f6b657279 // "Rookery"
+
+// Migrator brings schema outbox up and down. Several may run at once: a lock of the
+// session lets one work, and the others find nothing left to do. It needs a direct
+// connection, not a pooler in transaction mode.
+type Migrator struct {
+	pool     *sql.DB
+	provider *goose.Provider
+}
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version   int64
+	Name      string
+	Applied   bool
+	AppliedAt time.Time // zero when it is not applied
+}
+
+// NewMigrator connects to nothing yet.
+func NewMigrator(url string) (*Migrator, error) {
+	if _, err := parse(url); err != nil {
+		return nil, err
+	}
+	pool, err := sql.Open("pgx", url)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	store, err := database.NewStore(database.DialectPostgres, MigrationsTable)
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock), lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	provider, err := goose.NewProvider("", pool, migrations.FS,
+		goose.WithStore(store), goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return &Migrator{pool: pool, provider: provider}, nil
+}
+
+// Up applies what is missing and returns it.
+func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
+	results, err := m.provider.Up(ctx)
+	return applied(results), wrap("migrate up", err)
+}
+
+// Down takes back the newest applied migration, or all of them. In production
+// migrations go forward; Down is for tests.
+func (m *Migrator) Down(ctx context.Context, all bool) ([]Migration, error) {
+	if all {
+		results, err := m.provider.DownTo(ctx, 0)
+		return applied(results), wrap("migrate down", err)
+	}
+	result, err := m.provider.Down(ctx)
+	if err != nil {
+		return nil, wrap("migrate down", err)
+	}
+	return applied([]*goose.MigrationResult{result}), nil
+}
+
+// Status lists all migrations in their order.
+func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
+	states, err := m.provider.Status(ctx)
+	var out []Migration
+	for _, s := range states {
+		out = append(out, Migration{Version: s.Source.Version, Name: s.Source.Path, Applied: s.State == goose.StateApplied, AppliedAt: s.AppliedAt})
+	}
+	return out, wrap("migration status", err)
+}
+
+// Close ends the connections.
+func (m *Migrator) Close() error { return m.provider.Close() }
+
+func applied(results []*goose.MigrationResult) []Migration {
+	var out []Migration
+	for _, r := range results {
+		if r != nil && r.Source != nil {
+			out = append(out, Migration{Version: r.Source.Version, Name: r.Source.Path, Applied: r.Direction == "up"})
+		}
+	}
+	return out
+}
+
+func wrap(verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", verb, err)
+}

@@ -1,0 +1,115 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/penguinmails/rookery/db/internal/query"
+	"github.com/penguinmails/rookery/job"
+)
+
+// Reconcile records the outcomes of a worker and returns a verdict for each it
+// accepted; the others' attempts are over. It refuses, as a bug of the caller, two
+// outcomes of one attempt. Starts are recorded by a statement of their own, before
+// the others; a start that does not come back says nothing about its attempt.
+func (s *Store) Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
+	sorted := slices.SortedFunc(slices.Values(outcomes), func(a, b job.Outcome) int { return cmp.Compare(a.Ref.ID, b.Ref.ID) })
+	var (
+		ends   = query.ReconcileParams{WorkerID: workerID}
+		starts = query.MarkRunningParams{WorkerID: workerID}
+	)
+	for i, o := range sorted {
+		if i > 0 && sorted[i-1].Ref == o.Ref {
+			return nil, &job.DataError{SQLState: "21000", Message: "two outcomes for attempt " + o.Ref.String()}
+		}
+		if o.Kind == job.Started {
+			starts.JobIDs = append(starts.JobIDs, o.Ref.ID)
+			starts.DispatchIDs = append(starts.DispatchIDs, o.Ref.DispatchID)
+			starts.RanUs = append(starts.RanUs, o.Ran.Microseconds())
+			continue
+		}
+		ends.JobIDs = append(ends.JobIDs, o.Ref.ID)
+		ends.DispatchIDs = append(ends.DispatchIDs, o.Ref.DispatchID)
+		ends.Outcomes = append(ends.Outcomes, string(o.Kind))
+		ends.DelaysMs = append(ends.DelaysMs, job.ClampDelay(o.Delay).Milliseconds())
+		ends.RanUs = append(ends.RanUs, min(max(o.Ran, 0), job.MaxDelay).Microseconds())
+		ends.Errors = append(ends.Errors, o.Error)
+		ends.Stacks = append(ends.Stacks, o.Stack)
+	}
+	out := make([]job.Verdict, 0, len(outcomes))
+	if len(starts.JobIDs) > 0 {
+		err := s.do(ctx, "mark running", func(q *query.Queries) error {
+			rows, err := q.MarkRunning(ctx, starts)
+			for _, row := range rows {
+				out = append(out, verdict(row.ID, row.DispatchID, string(job.Running)))
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(ends.JobIDs) == 0 {
+		return out, nil
+	}
+	err := s.do(ctx, "reconcile", func(q *query.Queries) error {
+		rows, err := q.Reconcile(ctx, ends)
+		for _, row := range rows {
+			out = append(out, verdict(row.ID, row.DispatchID, row.Status))
+		}
+		return err
+	})
+	return out, err
+}
+
+// Verify returns those of refs that are current.
+func (s *Store) Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error) {
+	ids, dispatches := refArrays(refs)
+	var out []job.Ref
+	err := s.do(ctx, "verify", func(q *query.Queries) error {
+		rows, err := q.VerifyAttempts(ctx, query.VerifyAttemptsParams{JobIDs: ids, DispatchIDs: dispatches})
+		for _, row := range rows {
+			out = append(out, verdict(row.ID, row.DispatchID, "").Ref)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Beat says that a process lives, and returns the epoch of every queue.
+func (s *Store) Beat(ctx context.Context, p job.Process) (map[string]int64, error) {
+	epochs, err := json.Marshal(p.Epochs)
+	if err != nil || p.Epochs == nil {
+		epochs = json.RawMessage(`{}`)
+	}
+	out := map[string]int64{}
+	err = s.do(ctx, "beat", func(q *query.Queries) error {
+		rows, err := q.BeatProcess(ctx, query.BeatProcessParams{ID: p.ID, Role: p.Role, Host: p.Host, Pid: int32(p.PID), RedisOk: p.RedisOK, Epochs: epochs})
+		for _, row := range rows {
+			out[row.Name] = row.Epoch
+		}
+		return err
+	})
+	return out, err
+}
+
+// Retire takes a process out of the list of the living, and with it those that
+// have been silent for an hour.
+func (s *Store) Retire(ctx context.Context, id string) error {
+	return s.do(ctx, "retire", func(q *query.Queries) error {
+		if _, err := q.RetireSilentProcesses(ctx); err != nil {
+			return err
+		}
+		return q.RetireProcess(ctx, id)
+	})
+}
+
+func verdict(id int64, dispatchID *int64, status string) job.Verdict {
+	v := job.Verdict{Ref: job.Ref{ID: id}, Status: job.Status(status)}
+	if dispatchID != nil {
+		v.Ref.DispatchID = *dispatchID
+	}
+	return v
+}

@@ -1,0 +1,92 @@
+-- Step 6: what became of an attempt.
+
+-- name: Reconcile :many
+-- Records the outcomes of one worker, at most one per attempt: UPDATE ... FROM would
+-- apply an arbitrary one of two. What comes back is the verdict; an attempt that
+-- does not is over. The row's own counts decide between retry and dead. Finds its
+-- rows by jobs_pkey, in id order when the arrays are.
+-- arrow: dispatched running -complete-> completed
+-- arrow: dispatched running -fail-> queued
+-- arrow: dispatched running -exhaust-> dead
+-- arrow: dispatched running -discard-> dead
+-- arrow: dispatched running -snooze-> queued
+-- arrow: queued dispatched running -cancel-> cancelled
+WITH outcome AS (
+    SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id, unnest(@outcomes::text[]) AS outcome,
+        unnest(@delays_ms::bigint[]) AS delay_ms, unnest(@ran_us::bigint[]) AS ran_us, unnest(@errors::text[]) AS error, unnest(@stacks::text[]) AS stack
+),
+accepted AS (
+    UPDATE outbox.jobs AS j
+    SET status = CASE
+            WHEN o.outcome = 'complete' THEN 'completed'
+            WHEN o.outcome = 'cancel' THEN 'cancelled'
+            WHEN o.outcome = 'discard' THEN 'dead'
+            WHEN o.outcome = 'fail' AND j.failure_count + 1 >= j.max_attempts THEN 'dead'
+            ELSE 'queued'
+        END,
+        failure_count = j.failure_count + CASE WHEN o.outcome IN ('fail', 'discard') THEN 1 ELSE 0 END,
+        run_at = CASE WHEN o.outcome IN ('fail', 'snooze') THEN now() + o.delay_ms * interval '1 millisecond' ELSE j.run_at END,
+        started_at = now() - o.ran_us * interval '1 microsecond',
+        finished_at = CASE
+            WHEN o.outcome IN ('complete', 'cancel', 'discard') OR o.outcome = 'fail' AND j.failure_count + 1 >= j.max_attempts THEN now()
+        END,
+        worker_id = @worker_id::text,
+        last_error = CASE WHEN o.error = '' THEN j.last_error ELSE o.error END
+    FROM outcome AS o
+    WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
+    RETURNING j.id, j.dispatch_id, j.status, j.queue_name, j.kind, j.priority, j.size, j.run_at, j.started_at, j.attempt_count, o.outcome, o.error, o.stack
+),
+tried AS (
+    INSERT INTO outbox.attempts (job_id, attempt_count, worker_id, started_at, outcome, error)
+    SELECT a.id, a.attempt_count, @worker_id::text, a.started_at, a.outcome,
+        CASE
+            WHEN a.stack <> '' THEN jsonb_build_object('message', a.error, 'stack', a.stack)
+            WHEN a.error <> '' THEN jsonb_build_object('message', a.error)
+        END
+    FROM accepted AS a
+    WHERE a.outcome IN ('fail', 'discard', 'cancel')
+    ON CONFLICT DO NOTHING
+),
+buried AS (
+    INSERT INTO outbox.dead_letters (job_id, queue_name, kind, reason)
+    SELECT a.id, a.queue_name, a.kind, CASE WHEN a.outcome = 'discard' THEN 'discarded' ELSE 'exhausted' END
+    FROM accepted AS a
+    WHERE a.status = 'dead'
+    ON CONFLICT DO NOTHING
+),
+due AS (
+    INSERT INTO outbox.ready (queue_name, priority, job_id, size)
+    SELECT a.queue_name, a.priority, a.id, a.size
+    FROM accepted AS a
+    WHERE a.status = 'queued' AND a.run_at <= now()
+    ON CONFLICT DO NOTHING
+),
+later AS (
+    INSERT INTO outbox.scheduled (run_at, job_id, queue_name, priority, size)
+    SELECT a.run_at, a.id, a.queue_name, a.priority, a.size
+    FROM accepted AS a
+    WHERE a.status = 'queued' AND a.run_at > now()
+    ON CONFLICT DO NOTHING
+),
+woken AS (
+    SELECT outbox.wake() AS sent
+    WHERE EXISTS (SELECT FROM accepted AS a WHERE a.status = 'queued' AND a.run_at <= now() + interval '2 seconds')
+)
+SELECT a.id, a.dispatch_id, a.status, coalesce((SELECT woken.sent FROM woken), false)::boolean AS woken
+FROM accepted AS a;
+
+-- name: MarkRunning :many
+-- The lazy mark that a handler is still running after 250 ms.
+-- arrow: dispatched -start-> running
+UPDATE outbox.jobs AS j
+SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = @worker_id::text
+FROM (SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id, unnest(@ran_us::bigint[]) AS ran_us) AS o
+WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
+RETURNING j.id, j.dispatch_id;
+
+-- name: VerifyAttempts :many
+-- Which of these attempts are current.
+SELECT j.id, j.dispatch_id
+FROM (SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id) AS held
+JOIN outbox.jobs AS j ON j.id = held.job_id
+WHERE j.dispatch_id = held.dispatch_id AND j.status IN ('dispatched', 'running');

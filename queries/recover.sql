@@ -1,0 +1,82 @@
+-- Step 3 after a crash, and step 7: the ledger.
+
+-- name: TakeOverUnpushed :many
+-- Batches of the present epoch that nobody has recorded as pushed for two seconds,
+-- and that no worker holds: this relay takes them over, so that not all rebuild
+-- them together. Rows of ended epochs are never pushed again. Walks
+-- dispatches_by_age.
+UPDATE outbox.dispatches AS d
+SET relay_id = @relay_id, taken_at = now()
+WHERE d.id = ANY (ARRAY(
+    SELECT old.id
+    FROM outbox.dispatches AS old
+    JOIN outbox.queues AS q ON q.name = old.queue_name AND q.epoch = old.epoch
+    WHERE old.created_at < now() - interval '2 seconds'
+      AND old.taken_at < now() - interval '2 seconds'
+      AND old.seq IS NULL
+      AND old.lease_until IS NULL
+    ORDER BY old.created_at, old.id
+    LIMIT 20
+    FOR UPDATE OF old SKIP LOCKED
+))
+RETURNING d.id, d.queue_name, d.epoch, d.job_ids;
+
+-- name: RebuildBatch :many
+-- The jobs of a batch that still wait under its very dispatch. By id alone a later
+-- attempt of a cancelled and redriven job would be pushed a second time.
+SELECT j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count,
+    j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload
+FROM outbox.jobs AS j
+WHERE j.id = ANY (@job_ids::bigint[]) AND j.dispatch_id = @dispatch_id AND j.status = 'dispatched';
+
+-- name: UnrecordedByOthers :many
+-- Jobs that other relays have claimed and perhaps not pushed yet: they count
+-- against the window.
+SELECT d.queue_name, sum(cardinality(d.job_ids))::bigint AS jobs
+FROM outbox.dispatches AS d
+WHERE d.seq IS NULL AND d.lease_until IS NULL AND d.relay_id <> @relay_id
+GROUP BY d.queue_name;
+
+-- name: SweepDispatches :one
+-- Deletes, of the next fifty ledger rows above the cursor, those of which no job is
+-- current, and shortens those of which under a tenth is left after a minute. A
+-- dispatch id is never given twice, so "no job is current" cannot become false
+-- again: this needs no lock on jobs, and may be late.
+WITH page AS (
+    SELECT d.id, d.created_at, d.job_ids
+    FROM outbox.dispatches AS d
+    WHERE (d.created_at, d.id) > (@after_created_at::timestamptz, @after_id::bigint)
+    ORDER BY d.created_at, d.id
+    LIMIT 50
+    FOR UPDATE SKIP LOCKED
+),
+member AS (
+    SELECT page.id, unnest(page.job_ids) AS job_id FROM page
+),
+alive AS (
+    SELECT member.id, array_agg(j.id) AS job_ids
+    FROM member
+    JOIN outbox.jobs AS j ON j.id = member.job_id
+    WHERE j.dispatch_id = member.id AND j.status IN ('dispatched', 'running')
+    GROUP BY member.id
+),
+swept AS (
+    DELETE FROM outbox.dispatches AS d
+    WHERE d.id = ANY (ARRAY(SELECT page.id FROM page WHERE NOT EXISTS (SELECT FROM alive WHERE alive.id = page.id)))
+    RETURNING d.id
+),
+shortened AS (
+    UPDATE outbox.dispatches AS d
+    SET job_ids = alive.job_ids
+    FROM alive
+    WHERE d.id = alive.id
+      AND d.created_at < now() - interval '1 minute'
+      AND cardinality(alive.job_ids) * 10 < cardinality(d.job_ids)
+    RETURNING d.id
+)
+SELECT
+    (SELECT count(*) FROM page)::bigint AS seen,
+    (SELECT count(*) FROM swept)::bigint AS swept,
+    (SELECT count(*) FROM shortened)::bigint AS shortened,
+    coalesce((SELECT page.created_at FROM page ORDER BY page.created_at DESC, page.id DESC LIMIT 1), @after_created_at)::timestamptz AS last_created_at,
+    coalesce((SELECT page.id FROM page ORDER BY page.created_at DESC, page.id DESC LIMIT 1), @after_id)::bigint AS last_id;

@@ -1,0 +1,25 @@
+-- Step 2: the gate. These run on the session that listens, one at a time and
+-- outside any transaction; Horizon also on others.
+
+-- name: CloseGate :one
+-- From here on inserts do not notify. Tried, never waited for.
+SELECT pg_try_advisory_lock(1380928331, 1) AS closed;
+
+-- name: OpenGate :one
+SELECT pg_advisory_unlock(1380928331, 1) AS opened;
+
+-- name: Horizon :one
+-- A transaction id above that of every transaction that may have seen the gate
+-- closed: its row was written, and its id drawn, before its trigger asked.
+SELECT pg_current_xact_id()::text::bigint AS horizon;
+
+-- name: HorizonPassed :one
+-- Whether every transaction below the horizon has ended. Not by the snapshot's
+-- xmax: that can lie below running ones.
+SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint > @horizon::bigint)::boolean AS passed;
+
+-- name: Ping :one
+SELECT pg_backend_pid() AS pid;
+
+-- name: Notify :exec
+SELECT pg_notify('outbox', @payload);
