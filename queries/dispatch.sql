@@ -22,12 +22,6 @@ SELECT
         LIMIT 1
     ), 9223372036854775807)::bigint AS next_in_ms;
 
--- name: ScheduledQueues :many
--- Names of the queues of the next thousand scheduled jobs: a relay registers a
--- queue before its first job falls due.
-SELECT DISTINCT head.queue_name
-FROM (SELECT s.queue_name FROM outbox.scheduled AS s WHERE s.run_at >= @scheduled_from ORDER BY s.run_at, s.job_id LIMIT 1000) AS head;
-
 -- name: ClaimReady :many
 -- D1, and D3 of the pushes before it: one statement, one commit. It takes due jobs
 -- of one queue by priority, then id, through ready_pkey, and locks ready before

@@ -345,33 +345,6 @@ func (q *Queries) RefuseJob(ctx context.Context, arg RefuseJobParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
-const scheduledQueues = `-- name: ScheduledQueues :many
-SELECT DISTINCT head.queue_name
-FROM (SELECT s.queue_name FROM outbox.scheduled AS s WHERE s.run_at >= $1 ORDER BY s.run_at, s.job_id LIMIT 1000) AS head
-`
-
-// Names of the queues of the next thousand scheduled jobs: a relay registers a
-// queue before its first job falls due.
-func (q *Queries) ScheduledQueues(ctx context.Context, scheduledFrom time.Time) ([]string, error) {
-	rows, err := q.db.Query(ctx, scheduledQueues, scheduledFrom)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []string
-	for rows.Next() {
-		var queue_name string
-		if err := rows.Scan(&queue_name); err != nil {
-			return nil, err
-		}
-		items = append(items, queue_name)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const survey = `-- name: Survey :one
 
 WITH RECURSIVE found AS (

@@ -1,0 +1,330 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// look is what the dispatch loop remembers from one look around to the next.
+type look struct {
+	active    []string  // queues that had due jobs
+	slowUntil time.Time // surveys are slow (an old snapshot is open): none before
+	promoted  time.Time // below this run_at only dead entries lie; used while surveys are slow
+}
+
+// pass looks around once: it promotes what has fallen due, and hands every queue
+// that has due jobs one batch.
+func (r *Relay) pass(ctx context.Context) (find, error) {
+	s, err := r.survey(ctx)
+	if err != nil {
+		return find{nextIn: job.Never}, err
+	}
+	f := find{nextIn: max(s.NextIn, time.Millisecond)}
+	var errs []error
+	for _, name := range s.Queues {
+		q, err := r.queue(ctx, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		n, full, blocked, err := r.dispatch(ctx, q)
+		f.jobs += n
+		f.full = f.full || full
+		f.blocked = f.blocked || blocked
+		errs = append(errs, err)
+	}
+	return f, errors.Join(errs...)
+}
+
+func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
+	now := time.Now()
+	if now.Before(r.look.slowUntil) {
+		return job.Survey{Queues: r.look.active, NextIn: r.look.slowUntil.Sub(now)}, nil
+	}
+	s, err := r.store.Survey(ctx, r.look.from())
+	if err != nil {
+		return s, err
+	}
+	for s.NextIn <= 0 {
+		n, first, err := r.store.Promote(ctx, r.look.from())
+		if err != nil {
+			return s, err
+		}
+		if n == 0 {
+			s.NextIn = time.Millisecond // another relay is at it, or the clock rounds
+			break
+		}
+		r.metrics.promoted.Add(float64(n))
+		r.look.promoted = first
+		if s, err = r.store.Survey(ctx, r.look.from()); err != nil {
+			return s, err
+		}
+	}
+	took := time.Since(now)
+	if took > 2*skipWaste && len(s.Queues) < 100 {
+		r.look.slowUntil = now.Add(min(skipShare*took, time.Second))
+	} else {
+		r.look.promoted = time.Time{}
+	}
+	r.look.active = s.Queues
+	return s, nil
+}
+
+// from is where reading scheduled jobs begins.
+func (l *look) from() time.Time {
+	if l.slowUntil.IsZero() || time.Since(l.slowUntil) > time.Second {
+		return time.Time{}
+	}
+	return l.promoted
+}
+
+// dispatch hands one queue's window one batch: D1, D2, and D3 of the batch before.
+// blocked says that there is a backlog and no credit.
+func (r *Relay) dispatch(ctx context.Context, q *queue) (n int, full, blocked bool, err error) {
+	b, limit, hi, err := r.credit(ctx, q)
+	if err != nil || !b.open || b.paused {
+		return 0, false, false, err
+	}
+	if limit == 0 {
+		return 0, false, true, nil
+	}
+	batch, full, err := r.claim(ctx, q, b, limit, hi)
+	if err != nil || len(batch.Jobs) == 0 {
+		return 0, false, err == nil && hi < job.MaxPriority, err
+	}
+	// A crash here leaves the batch committed and Redis ignorant of it: a ledger row
+	// without seq. Another relay pushes it after two seconds.
+	r.o.Failpoint("relay.after_claim")
+	err = r.push(ctx, q, b, batch)
+	// A crash here leaves the batch pushed and the ledger row without seq: pushed
+	// again, it is a DUP, whose answer is recorded.
+	r.o.Failpoint("relay.after_push")
+	return len(batch.Jobs), full, false, err
+}
+
+// credit returns what may be claimed, asking Redis for the depth when the one that
+// is known is too old, or says that there is no room.
+func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi int16, err error) {
+	now := time.Now()
+	q.mu.Lock()
+	limit, hi = q.creditLocked(now)
+	ask := q.heard.IsZero() || now.Sub(q.heard) > depthAge || limit == 0 && now.Sub(q.heard) >= depthPoll
+	resting := now.Before(q.rest)
+	b = q.believeLocked()
+	q.mu.Unlock()
+	if resting {
+		return b, 0, 0, nil
+	}
+	if !ask || b.paused {
+		return b, limit, hi, nil
+	}
+	err = r.census(ctx, q)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err != nil {
+		q.restLocked(time.Now())
+		return b, 0, 0, err
+	}
+	limit, hi = q.creditLocked(time.Now())
+	return q.believeLocked(), limit, hi, nil
+}
+
+// claim is D1.
+func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int16) (job.Batch, bool, error) {
+	began := time.Now()
+	q.mu.Lock()
+	spans, whole := q.skip.spans(began, hi)
+	pushed := q.pushed
+	q.pushed = nil
+	q.mu.Unlock()
+
+	batch, err := r.store.Claim(ctx, job.Claim{
+		QueueName: b.name, Epoch: b.epoch, RelayID: r.o.ID, DispatchID: job.NewDispatchID(),
+		Limit: limit, Spans: spans, Pushed: pushed,
+	})
+	now := time.Now()
+	r.metrics.claim.Observe(now.Sub(began).Seconds())
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err != nil {
+		q.pushed = append(pushed, q.pushed...)
+		return batch, false, r.claimFailedLocked(ctx, q, limit, hi, err)
+	}
+	q.recordedLocked(now, pushed)
+	q.skip.took(now, whole, now.Sub(began), batch.Jobs)
+	full := len(batch.Jobs) == limit
+	q.limit = min(2*q.limit, job.MaxBatch)
+	slices.SortFunc(batch.Jobs, func(a, b job.Envelope) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.ID, b.ID))
+	})
+	return batch, full || !whole && len(batch.Jobs) > 0, nil
+}
+
+// claimFailedLocked makes the next claim smaller. When it was a claim of one, its
+// job can never be claimed: it becomes dead, so that the others can.
+func (r *Relay) claimFailedLocked(ctx context.Context, q *queue, limit int, hi int16, err error) error {
+	var odd *job.DataError
+	switch {
+	case errors.Is(err, job.ErrConflict):
+		q.limit = max(limit/2, 1)
+		return nil
+	case !errors.As(err, &odd):
+		return err
+	case odd.SQLState == "23505": // this dispatch id, or one like it, exists
+		return nil
+	case limit > 1:
+		q.limit = max(limit/2, 1)
+		return nil
+	}
+	id, refused := r.store.RefuseHead(ctx, q.Name, hi, odd.Error())
+	if refused != nil {
+		return refused
+	}
+	r.metrics.refused.Inc()
+	r.log.ErrorContext(ctx, "job cannot be claimed and is dead", "job_id", id, "queue_name", q.Name, "error", odd)
+	return nil
+}
+
+// push is D2. A push that is not accepted leaves its ledger row without seq: it is
+// recovered, or settled when its epoch has ended.
+func (r *Relay) push(ctx context.Context, q *queue, b belief, batch job.Batch) error {
+	sent := time.Now()
+	q.mu.Lock()
+	forget := q.forgettableLocked(sent)
+	q.mu.Unlock()
+	done, err := r.redis.Push(ctx, job.Push{Batch: batch, Deadline: b.deadline, KnownSeq: b.seq, Forget: forget})
+	now := time.Now()
+	r.metrics.push.Observe(now.Sub(sent).Seconds())
+	if err != nil {
+		return r.pushFailed(ctx, q, b, batch, err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.Epoch != b.epoch {
+		return nil // another epoch has begun meanwhile; its row will be settled
+	}
+	q.heardLocked(sent, now, done.Seq, done.Depth, done.Now)
+	q.forgotLocked(len(forget))
+	q.rest, q.restFor, q.fullAt = time.Time{}, 0, time.Time{}
+	delete(q.unpushed, batch.DispatchID)
+	if len(q.pushed) == 0 {
+		q.pushedAt = now
+	}
+	q.pushed = append(q.pushed, job.Recorded{DispatchID: batch.DispatchID, Seq: done.Seq})
+	r.metrics.dispatched.WithLabelValues(q.Name).Add(float64(len(batch.Jobs)))
+	r.metrics.batches.Inc()
+	return nil
+}
+
+func (r *Relay) pushFailed(ctx context.Context, q *queue, b belief, batch job.Batch, err error) error {
+	r.metrics.pushRefused.WithLabelValues(reason(err)).Inc()
+	if errors.Is(err, job.ErrStale) || errors.Is(err, job.ErrBehind) {
+		return r.renew(ctx, q, b.epoch, err)
+	}
+	now := time.Now()
+	q.mu.Lock()
+	if q.Epoch == b.epoch {
+		q.unpushed[batch.DispatchID] = len(batch.Jobs)
+	}
+	q.restLocked(now)
+	full := errors.Is(err, job.ErrFull)
+	if full && q.fullAt.IsZero() {
+		q.fullAt = now
+	}
+	tooLong := full && now.Sub(q.fullAt) > fullMost
+	if errors.Is(err, job.ErrUnavailable) {
+		q.contact.broken()
+	}
+	q.mu.Unlock()
+	if tooLong {
+		return r.renew(ctx, q, b.epoch, err) // a new epoch frees the window
+	}
+	if !full && !errors.Is(err, job.ErrLate) && !errors.Is(err, job.ErrUnavailable) {
+		r.refuseUnreadable(ctx, batch)
+	}
+	return err
+}
+
+// refuseUnreadable makes those jobs dead that cannot be encoded; the rest of the
+// batch is recovered without them.
+func (r *Relay) refuseUnreadable(ctx context.Context, batch job.Batch) {
+	for i := range batch.Jobs {
+		_, odd := batch.Jobs[i].Append(nil)
+		if odd == nil {
+			continue
+		}
+		if err := r.store.Refuse(ctx, batch.Jobs[i].Ref(), odd.Error()); err != nil {
+			r.trouble(ctx, "refuse", err)
+			continue
+		}
+		r.metrics.refused.Inc()
+		r.log.ErrorContext(ctx, "job cannot be encoded and is dead", "job_id", batch.Jobs[i].ID, "queue_name", batch.QueueName, "error", odd)
+	}
+}
+
+// record is D3 for whatever no claim has taken along.
+func (r *Relay) record(ctx context.Context, now time.Time) error {
+	var errs []error
+	for _, q := range r.all() {
+		q.mu.Lock()
+		pushed := q.pushed
+		if len(pushed) == 0 || now.Sub(q.pushedAt) < recordAfter {
+			q.mu.Unlock()
+			continue
+		}
+		q.pushed = nil
+		q.mu.Unlock()
+		err := r.store.Record(ctx, pushed)
+		q.mu.Lock()
+		if err != nil {
+			q.pushed = append(pushed, q.pushed...)
+		} else {
+			q.recordedLocked(now, pushed)
+		}
+		q.mu.Unlock()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (q *queue) recordedLocked(now time.Time, pushed []job.Recorded) {
+	for _, p := range pushed {
+		q.old = append(q.old, oldBatch{id: p.DispatchID, at: now})
+	}
+}
+
+// recordsDue says when the oldest push that is not recorded should be.
+func (r *Relay) recordsDue() (time.Time, bool) {
+	var due time.Time
+	for _, q := range r.all() {
+		q.mu.Lock()
+		if len(q.pushed) > 0 && (due.IsZero() || q.pushedAt.Add(recordAfter).Before(due)) {
+			due = q.pushedAt.Add(recordAfter)
+		}
+		q.mu.Unlock()
+	}
+	return due, !due.IsZero()
+}
+
+// reason is the label under which a refused push is counted.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, job.ErrStale):
+		return "stale"
+	case errors.Is(err, job.ErrBehind):
+		return "behind"
+	case errors.Is(err, job.ErrLate):
+		return "late"
+	case errors.Is(err, job.ErrFull):
+		return "full"
+	case errors.Is(err, job.ErrUnavailable):
+		return "unavailable"
+	}
+	return "other"
+}

@@ -1,0 +1,116 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// tend sees to every queue once a second: is its epoch the present one, is it
+// paused, has a lease ended, did an ended epoch leave something behind. When Redis
+// does not answer for 20 s the queues' epochs would end here, for direct mode; that
+// comes with the issue "Lose nothing", as does the background audit.
+func (r *Relay) tend(ctx context.Context) error {
+	if err := r.refresh(ctx); err != nil {
+		return err
+	}
+	others, err := r.store.Unrecorded(ctx, r.o.ID)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for _, q := range r.all() {
+		q.mu.Lock()
+		q.others = others[q.Name]
+		q.mu.Unlock()
+		g.Go(func() error {
+			if err := r.census(ctx, q); err != nil {
+				return err
+			}
+			return errors.Join(r.reap(ctx, q), r.settle(ctx, q))
+		})
+	}
+	return g.Wait()
+}
+
+// carryCancels takes cancel orders to Redis: a copy that waits there is dropped at
+// take, and a handler that runs is told by its worker's next heartbeat.
+func (r *Relay) carryCancels(ctx context.Context) error {
+	orders, err := r.store.Cancels(ctx)
+	if err != nil || len(orders) == 0 {
+		return err
+	}
+	byQueue := map[string][]job.Ref{}
+	for _, o := range orders {
+		byQueue[o.QueueName] = append(byQueue[o.QueueName], o.Ref)
+	}
+	var errs []error
+	for name, refs := range byQueue {
+		q := r.known(name)
+		if q == nil {
+			continue
+		}
+		b := q.believe()
+		if !b.open {
+			continue
+		}
+		if err := r.redis.Cancel(ctx, name, b.epoch, refs); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		// A crash here repeats the order.
+		errs = append(errs, r.store.DropCancels(ctx, refs))
+	}
+	return errors.Join(errs...)
+}
+
+// sweep deletes ledger rows of which no job is current, oldest first, going on from
+// page to page while it finds some.
+func (r *Relay) sweep(ctx context.Context) error {
+	var from job.Cursor
+	for range 400 { // 20,000 rows a turn
+		s, err := r.store.Sweep(ctx, from)
+		if err != nil {
+			return err
+		}
+		r.metrics.swept.Add(float64(s.Swept))
+		if s.Seen == 0 {
+			return nil
+		}
+		from = s.Next
+	}
+	return nil
+}
+
+// walk is the belt: a thousand jobs every ten seconds, and it must find nothing.
+func (r *Relay) walk(ctx context.Context) error {
+	w, err := r.store.Walk(ctx, r.walked.Load())
+	if err != nil {
+		return err
+	}
+	r.walked.Store(w.LastID) // 0 at the end: from the start again
+	if n := len(w.Strays) + len(w.Orphans); n > 0 {
+		r.metrics.strays.Add(float64(n))
+		r.log.ErrorContext(ctx, "jobs stood where nobody looks and were filed again; please report this", "strays", w.Strays, "orphans", w.Orphans)
+	}
+	return nil
+}
+
+// beat says that this relay lives, and whether it reaches Redis.
+func (r *Relay) beat(ctx context.Context) error {
+	now := time.Now()
+	p := job.Process{ID: r.o.ID, Role: "relay", Host: r.host, PID: r.pid, Epochs: map[string]int64{}}
+	for _, q := range r.all() {
+		q.mu.Lock()
+		p.RedisOK = p.RedisOK || !q.contact.since.IsZero() && now.Sub(q.contact.last) <= job.Beat
+		p.Epochs[q.Name] = q.Epoch
+		q.mu.Unlock()
+	}
+	_, err := r.store.Beat(ctx, p)
+	return err
+}

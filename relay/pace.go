@@ -1,0 +1,98 @@
+package relay
+
+import "time"
+
+// The rhythm of a relay. The figures are measured (research/probes.md 1.3, 1.4):
+// going hot after every single find spoils sparse traffic (p95 0.6 → 32 ms), and
+// without the horizon up to 18 % of slow producers' jobs wait for the poll.
+const (
+	denseFinds   = 8
+	denseWithin  = 50 * time.Millisecond
+	hottest      = time.Millisecond
+	coolest      = 8 * time.Millisecond
+	horizonEvery = 16 * time.Millisecond // while a producer that saw the gate closed may be open
+	horizonSlow  = 64 * time.Millisecond // the same, when one stays open for long
+	horizonLong  = 30 * time.Second
+	safetyPoll   = time.Second
+	depthPoll    = 20 * time.Millisecond // a queue at its window, while it has a backlog
+)
+
+// mood is how awake a relay is.
+type mood int
+
+const (
+	asleep mood = iota // waits for its source; producers notify
+	hot                // polls; the gate is closed, producers are mute
+	drowsy             // polls; the gate is open, but somebody may still have seen it closed
+)
+
+// pace decides when a relay looks again. It is pure: no clock of its own, no I/O.
+type pace struct {
+	mood   mood
+	finds  [denseFinds]time.Time // the last ones, as a ring
+	nth    int
+	step   time.Duration // the last hot pause
+	drowse time.Time     // since when drowsy
+}
+
+// find is what one look around found.
+type find struct {
+	jobs    int           // dispatched
+	full    bool          // at least one batch was full: there is more
+	blocked bool          // a queue with a backlog is at its window
+	nextIn  time.Duration // until the next scheduled job is due
+}
+
+// next says how long to wait after f, and whether the gate should be closed or
+// opened before. While asleep, a wake ends the wait.
+func (p *pace) next(now time.Time, f find) (wait time.Duration, closeGate, openGate bool) {
+	dense := f.jobs > 0 && p.found(now)
+	switch p.mood {
+	case asleep, drowsy:
+		if dense || f.full {
+			p.mood, p.step, closeGate = hot, hottest, true
+		}
+	case hot:
+		if f.jobs > 0 || f.blocked {
+			p.step = hottest
+		} else if p.step *= 2; p.step > coolest {
+			p.mood, p.drowse, openGate = drowsy, now, true
+		}
+	}
+	switch p.mood {
+	case asleep:
+		wait = safetyPoll
+	case drowsy:
+		wait = horizonEvery
+		if now.Sub(p.drowse) > horizonLong {
+			wait = horizonSlow
+		}
+	case hot:
+		wait = p.step
+		if f.full {
+			wait = 0
+		}
+	}
+	if f.blocked {
+		wait = max(min(wait, depthPoll), hottest)
+		if p.mood == hot && f.jobs == 0 {
+			wait = depthPoll
+		}
+	}
+	return max(min(wait, f.nextIn), 0), closeGate, openGate
+}
+
+// found notes a find, and reports whether finds come densely.
+func (p *pace) found(now time.Time) bool {
+	oldest := p.finds[p.nth]
+	p.finds[p.nth] = now
+	p.nth = (p.nth + 1) % denseFinds
+	return !oldest.IsZero() && now.Sub(oldest) <= denseWithin
+}
+
+// sleep says that nobody who saw the gate closed is open any more.
+func (p *pace) sleep() {
+	if p.mood == drowsy {
+		p.mood = asleep
+	}
+}

@@ -1,0 +1,99 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// Store is Postgres as a relay needs it. Its errors wrap [job.ErrUnavailable] or
+// [job.ErrConflict] when the call may be made again, and are a [*job.DataError]
+// when a value was refused.
+type Store interface {
+	Claims
+	Ledger
+	Epochs
+	Returns
+	Orders
+}
+
+// Claims is steps D1 and D3.
+type Claims interface {
+	Survey(ctx context.Context, scheduledFrom time.Time) (job.Survey, error)
+	Claim(ctx context.Context, c job.Claim) (job.Batch, error)
+	Record(ctx context.Context, pushed []job.Recorded) error
+	Express(ctx context.Context, s job.Spec, c job.Claim) (b job.Batch, ok bool, err error)
+}
+
+// Ledger is what is known of batches on their way.
+type Ledger interface {
+	TakeOver(ctx context.Context, relayID string) ([]job.Batch, error)
+	Unrecorded(ctx context.Context, relayID string) (map[string]int64, error)
+	Sweep(ctx context.Context, from job.Cursor) (job.Sweep, error)
+	Walk(ctx context.Context, afterID int64) (job.Walk, error)
+}
+
+// Epochs says which filling of which window is the present one.
+type Epochs interface {
+	Queues(ctx context.Context) (queues []job.Queue, life string, err error)
+	Register(ctx context.Context, names []string) error
+	BeginEpoch(ctx context.Context, name string, seen, redisEpoch int64) (epoch int64, paused, begun bool, err error)
+	WorkersBehind(ctx context.Context, queue string, epoch int64, lease time.Duration) (int64, error)
+}
+
+// Returns brings jobs back to where a claim finds them.
+type Returns interface {
+	Requeue(ctx context.Context, r job.Requeue) ([]job.Verdict, error)
+	Unsettled(ctx context.Context, queue string, epoch int64, from job.Cursor) (job.Unsettled, error)
+	Promote(ctx context.Context, scheduledFrom time.Time) (n int64, first time.Time, err error)
+	RefuseHead(ctx context.Context, queue string, hiPriority int16, reason string) (int64, error)
+}
+
+// Orders is what people want carried out, and who is alive to do it.
+type Orders interface {
+	Cancels(ctx context.Context) ([]job.CancelOrder, error)
+	DropCancels(ctx context.Context, refs []job.Ref) error
+	Refuse(ctx context.Context, ref job.Ref, reason string) error
+	Beat(ctx context.Context, p job.Process) (map[string]int64, error)
+}
+
+// Redis is the window as a relay needs it. Its errors are [job.ErrStale] (a
+// [*job.StaleError]), [job.ErrBehind], [job.ErrLate], [job.ErrFull], or wrap
+// [job.ErrUnavailable]; a refused call has changed nothing, and every call may be
+// made again.
+type Redis interface {
+	Window
+	TakeBack
+}
+
+// Window is step D2 and what it needs to know.
+type Window interface {
+	Push(ctx context.Context, p job.Push) (job.Pushed, error)
+	OpenEpoch(ctx context.Context, queue string, epoch int64, paused bool) (redisEpoch int64, err error)
+	Census(ctx context.Context, c job.Census) (job.Window, error)
+	Cancel(ctx context.Context, queue string, epoch int64, refs []job.Ref) error
+}
+
+// TakeBack is the Redis half of reaping and settling.
+type TakeBack interface {
+	Expired(ctx context.Context, queue string, epoch int64, limit int) ([]job.LostAttempt, error)
+	Missing(ctx context.Context, queue string, epoch int64, refs []job.Ref) ([]job.LostAttempt, error)
+	Drop(ctx context.Context, queue string, epoch int64, refs []job.Ref) error
+}
+
+// Source wakes a relay and keeps the gate that tells producers whether they must.
+// NOTIFY is one ([github.com/penguinmails/rookery/db.Listener]); tailing the WAL
+// will be another. Only an alarm clock: whoever wakes it, the relay claims the same
+// way, and without any source it polls every second.
+type Source interface {
+	// Run keeps the source going until ctx ends.
+	Run(ctx context.Context) error
+	// Woken receives when there may be due jobs.
+	Woken() <-chan struct{}
+	// Hold closes the gate if nobody else has.
+	Hold(ctx context.Context) (bool, error)
+	// Release opens the gate. Until passed says true, a transaction may be open that
+	// saw the gate closed and will wake nobody.
+	Release(ctx context.Context) (passed func(context.Context) (bool, error), err error)
+}

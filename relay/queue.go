@@ -1,0 +1,177 @@
+package relay
+
+import (
+	"sync"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// queue is what a relay believes of one queue. Every belief is checked by whoever
+// acts on it: statements compare the epoch, scripts the epoch and the life.
+type queue struct {
+	mu sync.Mutex
+	job.Queue
+	open     bool      // this epoch has been seen open in Redis
+	adopted  time.Time // when the relay learned of this epoch
+	seq      int64     // highest number of accepted batches seen in this epoch
+	depth    int64     // undelivered jobs, as Redis last said
+	clock    int64     // Redis' TIME in ms, in its last answer
+	heard    time.Time // when that came; zero: never in this epoch
+	others   int64     // jobs claimed by other relays and perhaps not pushed yet
+	unpushed map[int64]int
+	pushed   []job.Recorded // accepted by Redis, not yet recorded in the ledger
+	pushedAt time.Time      // when the first of them was accepted
+	old      []oldBatch     // recorded; Redis may forget them a minute later
+	contact  contact
+	skip     skip
+	limit    int       // of a claim: halved when one meets a conflict or an odd value
+	rest     time.Time // no claims before: Redis refused a push
+	restFor  time.Duration
+	fullAt   time.Time // since when Redis has been refusing pushes for lack of memory
+	settle   bool      // ended epochs may have left something behind
+	settleAt time.Time // when to look for it again all the same
+}
+
+type oldBatch struct {
+	id int64
+	at time.Time
+}
+
+// The bounds of a relay's beliefs.
+const (
+	depthAge    = time.Second            // a depth older than this gives no credit
+	pushWithin  = 10 * time.Second       // of Redis' TIME as read before the claim
+	recordAfter = 50 * time.Millisecond  // how long D3 may wait for the next D1
+	forgetAfter = time.Minute            // by then every push of the batch is late
+	restFirst   = 100 * time.Millisecond // after a refused push
+	restMost    = time.Second
+	fullMost    = 20 * time.Second // then a new epoch empties the window
+)
+
+func newQueue(q job.Queue, now time.Time) *queue {
+	return &queue{Queue: q, adopted: now, unpushed: map[int64]int{}, limit: job.MaxBatch, settle: true}
+}
+
+// adoptLocked takes over what Postgres says of the queue. In a new epoch nothing
+// that was known of the window holds.
+func (q *queue) adoptLocked(fresh job.Queue, now time.Time) {
+	if fresh.Epoch < q.Epoch && fresh.Life == q.Life {
+		return // read before we began the present one
+	}
+	if fresh.Epoch != q.Epoch || fresh.Life != q.Life {
+		q.open, q.adopted, q.seq, q.heard, q.depth = false, now, 0, time.Time{}, 0
+		q.unpushed, q.pushed, q.old = map[int64]int{}, nil, nil
+		q.contact, q.settle = contact{}, true
+		q.rest, q.fullAt = time.Time{}, time.Time{}
+	}
+	q.Queue = fresh
+}
+
+// belief is a copy of what a claim, a script or a push needs.
+type belief struct {
+	name     string
+	epoch    int64
+	seq      int64
+	deadline int64 // for a push of what is claimed after this copy was made
+	open     bool
+	paused   bool
+}
+
+func (q *queue) believeLocked() belief {
+	return belief{
+		name: q.Name, epoch: q.Epoch, seq: q.seq, deadline: q.clock + pushWithin.Milliseconds(),
+		open: q.open && !q.heard.IsZero(), paused: q.Paused,
+	}
+}
+
+func (q *queue) believe() belief {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.believeLocked()
+}
+
+// creditLocked says how many jobs may be claimed, and down to which priority: the
+// last tenth of the window is kept for the high band and for jobs that were lost.
+func (q *queue) creditLocked(now time.Time) (limit int, hi int16) {
+	if q.heard.IsZero() || now.Sub(q.heard) > depthAge {
+		return 0, 0
+	}
+	free := int64(q.WindowSize) - q.depth - q.others
+	for _, n := range q.unpushed {
+		free -= int64(n)
+	}
+	reserve := int64(q.WindowSize / 10)
+	switch {
+	case free <= 0:
+		return 0, 0
+	case free > reserve:
+		return int(min(free-reserve, int64(q.limit))), job.MaxPriority
+	default:
+		return int(min(free, int64(q.limit))), job.HighMax
+	}
+}
+
+// heardLocked takes over an answer of Redis to a call that was sent at sent.
+func (q *queue) heardLocked(sent, now time.Time, seq, depth, clock int64) {
+	q.open = true
+	q.seq, q.depth, q.clock, q.heard = max(q.seq, seq), depth, clock, now
+	q.contact.heard(sent, now, clock)
+}
+
+// restLocked keeps a queue whose Redis refuses from being tried at every look, and
+// from holding up the others.
+func (q *queue) restLocked(now time.Time) {
+	q.restFor = min(max(2*q.restFor, restFirst), restMost)
+	q.rest = now.Add(q.restFor)
+}
+
+// forgettableLocked names up to a batch of ledger rows that Redis may forget.
+func (q *queue) forgettableLocked(now time.Time) []int64 {
+	var ids []int64
+	for _, b := range q.old {
+		if now.Sub(b.at) < forgetAfter || len(ids) == job.MaxBatch {
+			break
+		}
+		ids = append(ids, b.id)
+	}
+	return ids
+}
+
+func (q *queue) forgotLocked(n int) { q.old = q.old[min(n, len(q.old)):] }
+
+// contact measures how long Redis has been answering promptly, and its clock going
+// steadily. Only after one lease of that may a lease be called ended: a Redis that
+// stood still, or whose clock was set, would otherwise cost every live worker its
+// attempts.
+type contact struct {
+	since  time.Time
+	last   time.Time
+	offset time.Duration // Redis' clock minus ours
+}
+
+const (
+	contactReply = 2 * time.Second // a later reply breaks the contact
+	contactGap   = 5 * time.Second // so does not asking for so long
+	contactJump  = time.Second
+)
+
+// clockBase makes Redis' wall clock comparable with our monotonic one. It is only
+// ever used in differences.
+var clockBase = time.Now()
+
+func (c *contact) heard(sent, now time.Time, clock int64) {
+	offset := time.Duration(clock)*time.Millisecond - now.Sub(clockBase)
+	jump := (offset - c.offset).Abs()
+	if c.since.IsZero() || now.Sub(sent) > contactReply || now.Sub(c.last) > contactGap || jump > contactJump {
+		c.since = now
+	}
+	c.last, c.offset = now, offset
+}
+
+func (c *contact) broken() { c.since = time.Time{} }
+
+// unbroken reports whether there has been contact for d.
+func (c *contact) unbroken(now time.Time, d time.Duration) bool {
+	return !c.since.IsZero() && now.Sub(c.last) <= contactGap && now.Sub(c.since) >= d
+}

@@ -1,0 +1,157 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// Options tunes a [Relay]. The zero value works.
+type Options struct {
+	ID         string        // unique among all processes; "" means host-pid-random
+	Lease      time.Duration // what workers lease for; they and all relays must agree; 0 means job.Lease
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
+	Failpoint  func(name string) // called at relay.after_claim and relay.after_push; nil: nothing
+}
+
+// Relay is steps 2, 3 and 7. Make it with [New]; its methods are safe for
+// concurrent use.
+type Relay struct {
+	store    Store
+	redis    Redis
+	source   Source
+	o        Options
+	log      *slog.Logger
+	metrics  metrics
+	troubles troubles
+
+	mu     sync.Mutex
+	queues map[string]*queue
+	life   string // of the Postgres that answered last
+
+	look   look // the dispatch loop's own
+	walked atomic.Int64
+	host   string
+	pid    int
+}
+
+// New returns a relay that does nothing before Run. Many may run side by side, in
+// one process or several.
+func New(store Store, redis Redis, source Source, o Options) (*Relay, error) {
+	if store == nil || redis == nil || source == nil {
+		return nil, errors.New("relay: store, redis and source must not be nil")
+	}
+	if o.Lease < 0 {
+		return nil, fmt.Errorf("relay: lease is %s, must not be negative", o.Lease)
+	}
+	if o.Lease == 0 {
+		o.Lease = job.Lease
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	if o.ID == "" {
+		o.ID = fmt.Sprintf("%s-%d-%x", host, os.Getpid(), job.NewDispatchID()&0xffffff)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
+	}
+	r := &Relay{store: store, redis: redis, source: source, o: o, log: o.Logger.With("relay_id", o.ID), queues: map[string]*queue{}, host: host, pid: os.Getpid()}
+	if r.metrics, err = newMetrics(o.Registerer); err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	return r, nil
+}
+
+// ID returns the name under which the relay stands in the ledger and among the
+// processes.
+func (r *Relay) ID() string { return r.o.ID }
+
+// Run works until ctx ends, and returns when all it started has ended. Postgres or
+// Redis being away is no reason to return. What it had claimed and not pushed at
+// the end is pushed by another relay, or by this one when it starts again.
+func (r *Relay) Run(ctx context.Context) error {
+	r.log.InfoContext(ctx, "relay started", "lease", r.o.Lease.String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.source.Run(ctx) })
+	g.Go(func() error { return r.dispatchLoop(ctx) })
+	for _, duty := range []struct {
+		name  string
+		every time.Duration
+		do    func(context.Context) error
+	}{
+		{"tend queues", time.Second, r.tend},
+		{"recover", time.Second, r.recoverBatches},
+		{"carry cancels", time.Second, r.carryCancels},
+		{"sweep", 2 * time.Second, r.sweep},
+		{"beat", job.Beat, r.beat},
+		{"walk", 10 * time.Second, r.walk},
+	} {
+		g.Go(func() error { r.every(ctx, duty.name, duty.every, duty.do); return nil })
+	}
+	err := g.Wait()
+	r.log.InfoContext(ctx, "relay stopped")
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// every does one duty again and again until ctx ends, at once for the first time.
+// A duty that fails is tried again at its next turn.
+func (r *Relay) every(ctx context.Context, name string, d time.Duration, do func(context.Context) error) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		r.trouble(ctx, name, do(ctx))
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// troubles remembers which duties fail, so that a fault is one line in the log and
+// its end another.
+type troubles struct {
+	mu  sync.Mutex
+	now map[string]bool
+}
+
+func (r *Relay) trouble(ctx context.Context, name string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.troubles.mu.Lock()
+	defer r.troubles.mu.Unlock()
+	if r.troubles.now == nil {
+		r.troubles.now = map[string]bool{}
+	}
+	was := r.troubles.now[name]
+	r.troubles.now[name] = err != nil
+	switch {
+	case err != nil && !was:
+		r.log.WarnContext(ctx, "duty fails, trying again", "duty", name, "error", err)
+	case err == nil && was:
+		r.log.InfoContext(ctx, "duty works again", "duty", name)
+	}
+	if err != nil {
+		r.metrics.failures.WithLabelValues(name).Inc()
+	}
+}

@@ -1,0 +1,108 @@
+package relay
+
+import (
+	"context"
+	"time"
+)
+
+// dispatchLoop looks around, hands out what is due, and waits for a reason to look
+// again.
+func (r *Relay) dispatchLoop(ctx context.Context) error {
+	var (
+		p      pace
+		passed func(context.Context) (bool, error) // while drowsy
+		rest   time.Duration
+	)
+	for ctx.Err() == nil {
+		last := p.mood == drowsy && r.nobodyLeft(ctx, passed)
+		f, err := r.pass(ctx)
+		r.trouble(ctx, "dispatch", err)
+		if err != nil {
+			// Who cannot push must not keep producers from waking those who can.
+			if p.mood == hot {
+				passed = r.openGate(ctx)
+				p.mood, p.drowse = drowsy, time.Now()
+			}
+			rest = min(max(2*rest, 10*time.Millisecond), time.Second)
+			r.wait(ctx, rest)
+			continue
+		}
+		rest = 0
+		wait, shut, open := p.next(time.Now(), f)
+		switch {
+		case shut:
+			r.closeGate(ctx)
+		case open:
+			passed = r.openGate(ctx)
+		case last && p.mood == drowsy:
+			p.sleep()
+			if f.jobs == 0 {
+				wait = min(safetyPoll, f.nextIn)
+			}
+		}
+		r.wait(ctx, wait)
+	}
+	return nil
+}
+
+// nobodyLeft reports whether every transaction that may have seen the gate closed
+// has ended.
+func (r *Relay) nobodyLeft(ctx context.Context, passed func(context.Context) (bool, error)) bool {
+	if passed == nil {
+		return true // the gate's session is gone, and the gate with it
+	}
+	yes, err := passed(ctx)
+	return yes || err != nil
+}
+
+func (r *Relay) closeGate(ctx context.Context) {
+	held, err := r.source.Hold(ctx)
+	if err == nil && held {
+		r.metrics.gate.Set(1)
+	}
+	// Not held: another relay holds it, or there is no session. Then we poll hot
+	// with the gate as it is.
+}
+
+func (r *Relay) openGate(ctx context.Context) func(context.Context) (bool, error) {
+	r.metrics.gate.Set(0)
+	passed, err := r.source.Release(ctx)
+	if err != nil {
+		return nil
+	}
+	return passed
+}
+
+// wait waits for d, a wake, or ctx's end, and records pushes whose time has come.
+func (r *Relay) wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	end := time.Now().Add(d)
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		now := time.Now()
+		until := end
+		if due, any := r.recordsDue(); any && due.Before(end) {
+			until = due
+		}
+		t.Reset(max(until.Sub(now), 0))
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.source.Woken():
+			r.metrics.wakes.Inc()
+			return
+		case <-t.C:
+			now = time.Now()
+			if !now.Before(end) {
+				return
+			}
+			if err := r.record(ctx, now); err != nil {
+				r.trouble(ctx, "record", err)
+				return
+			}
+		}
+	}
+}
