@@ -1,0 +1,58 @@
+# Every target sets up what it needs by itself: Go and gcc are all a machine must
+# have. `make` alone lists the targets.
+
+TOOL := go tool -modfile=tools/go.mod
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos servers clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: servers build ## mail a campaign through servers that are being shot at, and count
+	bin/campaign
+
+dev: servers build ## a private Postgres and Redis, migrated, with API, relay and workers
+	bin/rookery dev
+
+build: ## bin/rookery and bin/campaign
+	@mkdir -p bin
+	go build -o bin/ ./cmd/rookery ./examples/campaign
+
+generate: ## db/internal/query from queries/*.sql
+	$(TOOL) sqlc generate
+
+fmt: ## gofmt everything
+	gofmt -w .
+
+lint: lint-format lint-vet lint-code lint-sql ## gofmt, go vet, golangci-lint, sqlc diff
+
+lint-format:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt-ed, run make fmt:"; echo "$$files"; exit 1; fi
+
+lint-vet:
+	go vet ./...
+
+lint-code:
+	$(TOOL) golangci-lint run
+
+lint-sql:
+	$(TOOL) sqlc diff
+
+test: servers ## every test, with the race detector, on real servers of its own
+	go test -race -timeout 20m ./...
+
+test-short: servers ## the quick tests, without the race detector
+	go test -short -timeout 5m ./...
+
+bench: servers ## Go's benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+chaos: servers ## the crash tests, one by one
+	go test -race -v -count=1 -timeout 20m ./test/e2e/...
+
+servers: # installs Postgres and Redis where they are missing
+	@go run ./internal/devstack/install
+
+clean: ## remove what was built
+	rm -rf bin
