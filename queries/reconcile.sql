@@ -10,7 +10,7 @@
 -- arrow: dispatched running -exhaust-> dead
 -- arrow: dispatched running -discard-> dead
 -- arrow: dispatched running -snooze-> queued
--- arrow: queued dispatched running -cancel-> cancelled
+-- arrow: dispatched running -cancel-> cancelled
 WITH outcome AS (
     SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id, unnest(@outcomes::text[]) AS outcome,
         unnest(@delays_ms::bigint[]) AS delay_ms, unnest(@ran_us::bigint[]) AS ran_us, unnest(@errors::text[]) AS error, unnest(@stacks::text[]) AS stack

@@ -131,7 +131,7 @@ func TestImports_JobIsStandardLibraryOnly(t *testing.T) {
 }
 
 func TestImports_ProgramIsFlagsAndSignals(t *testing.T) {
-	allowed := []string{cobra, "golang.org/x/term", "github.com/mattn/go-isatty"}
+	allowed := []string{cobra, "golang.org/x/sync", module + "/job", module + "/internal/devstack", "golang.org/x/term", "github.com/mattn/go-isatty"}
 	for _, p := range packages(t) {
 		if !within(p.path(), "cmd/rookery") {
 			continue

@@ -151,7 +151,7 @@ type ReconcileRow struct {
 // arrow: dispatched running -exhaust-> dead
 // arrow: dispatched running -discard-> dead
 // arrow: dispatched running -snooze-> queued
-// arrow: queued dispatched running -cancel-> cancelled
+// arrow: dispatched running -cancel-> cancelled
 func (q *Queries) Reconcile(ctx context.Context, arg ReconcileParams) ([]ReconcileRow, error) {
 	rows, err := q.db.Query(ctx, reconcile,
 		arg.JobIDs,

@@ -1,0 +1,175 @@
+package rookery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penguinmails/rookery/db"
+	"github.com/penguinmails/rookery/httpapi"
+	"github.com/penguinmails/rookery/internal/redisq"
+	"github.com/penguinmails/rookery/job"
+	"github.com/penguinmails/rookery/outbox"
+	"github.com/penguinmails/rookery/relay"
+)
+
+// API returns the HTTP API on the configured address, to be run. With a relay of
+// the same process urgent jobs take the express lane; without one, nil, they are
+// inserted like all others. It is ready while Postgres is: enqueueing goes on
+// without Redis.
+func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, error) {
+	o := s.apiOptions(false)
+	if r != nil {
+		o.Express = express{r}
+	}
+	return s.api(ctx, o)
+}
+
+// Window returns the API for a process whose work is another, a relay or worker:
+// it inserts nothing, and is ready only while both servers are.
+func (s *Service) Window(ctx context.Context, addr string) (*httpapi.Server, error) {
+	o := s.apiOptions(true)
+	o.Addr, o.ReadOnly = addr, true
+	return s.api(ctx, o)
+}
+
+func (s *Service) apiOptions(needRedis bool) httpapi.Options {
+	return httpapi.Options{
+		Addr: s.config.HTTPAddr, Keys: s.config.APIKeys, Live: live{s.redis}, Registry: s.registry, Logger: s.log,
+		Checks: []httpapi.Check{
+			{Name: "postgres", Needed: true, Probe: s.store.Ping},
+			{Name: "redis", Needed: needRedis, Probe: s.redis.Ping},
+		},
+	}
+}
+
+func (s *Service) api(ctx context.Context, o httpapi.Options) (*httpapi.Server, error) {
+	jobs, err := s.Jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(jobs, o)
+}
+
+// Jobs is the door for programs and the command line: insert jobs, look at them,
+// call them off, send them again.
+type Jobs struct {
+	pool  *pgxpool.Pool
+	store *db.Store
+	redis *redisq.Client
+}
+
+// Jobs returns the door. Its connections end with ctx.
+func (s *Service) Jobs(ctx context.Context) (*Jobs, error) {
+	pool, err := pgxpool.New(ctx, s.config.DatabaseURL)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL is not a Postgres URL")
+	}
+	context.AfterFunc(ctx, pool.Close)
+	return &Jobs{pool: pool, store: s.store, redis: s.redis}, nil
+}
+
+// Insert inserts all of specs or none, and returns their ids in order.
+func (j *Jobs) Insert(ctx context.Context, specs []job.Spec) ([]int64, error) {
+	return outbox.InsertSpecs(ctx, j.pool, specs)
+}
+
+// Job returns one job, or [job.ErrNotFound].
+func (j *Jobs) Job(ctx context.Context, id int64) (job.Job, error) { return j.store.Job(ctx, id) }
+
+// Attempts returns a job's attempts that did not simply succeed.
+func (j *Jobs) Attempts(ctx context.Context, id int64) ([]job.Attempt, error) {
+	return j.store.Attempts(ctx, id)
+}
+
+// Live says where a job is at this moment.
+func (j *Jobs) Live(ctx context.Context, row job.Job) (job.Live, error) {
+	return live{j.redis}.Live(ctx, row)
+}
+
+// List shows jobs without payloads; see [db.Listing].
+func (j *Jobs) List(ctx context.Context, queue, filter string, limit int) ([]job.Job, error) {
+	return j.store.List(ctx, db.Listing{Queue: queue, Filter: filter, Limit: limit})
+}
+
+// Cancel calls a job off; false: it was over. Redrive sends one again; false: it is
+// on its way.
+func (j *Jobs) Cancel(ctx context.Context, id int64) (bool, error) { return j.store.Cancel(ctx, id) }
+
+// Redrive sends a job that is over again; false: it is on its way.
+func (j *Jobs) Redrive(ctx context.Context, id int64) (bool, error) { return j.store.Redrive(ctx, id) }
+
+// Pause stops a queue's claims and takes, or lets them go on.
+func (j *Jobs) Pause(ctx context.Context, queue string, paused bool) error {
+	return j.store.SetPaused(ctx, queue, paused)
+}
+
+// SetWindow says how many undelivered jobs of a queue may sit in Redis.
+func (j *Jobs) SetWindow(ctx context.Context, queue string, size int) error {
+	return j.store.SetWindow(ctx, queue, size)
+}
+
+// Queues describes every queue, with what Redis has of it when Redis answers.
+func (j *Jobs) Queues(ctx context.Context) ([]job.QueueStats, error) {
+	stats, err := j.store.QueueStats(ctx)
+	if err != nil || len(stats) == 0 {
+		return stats, err
+	}
+	names := make([]string, len(stats))
+	for i, s := range stats {
+		names[i] = s.Name
+	}
+	windows, err := j.redis.Depths(ctx, names)
+	if err != nil {
+		return stats, nil //nolint:nilerr // Redis is away: the figures of Postgres stand, the windows are null
+	}
+	for i := range stats {
+		if w, ok := windows[stats[i].Name]; ok {
+			stats[i].Window = &w
+		}
+	}
+	return stats, nil
+}
+
+// express gives the API a relay's express lane.
+type express struct{ relay *relay.Relay }
+
+func (e express) Insert(ctx context.Context, s job.Spec) (int64, bool, error) {
+	return e.relay.Express(ctx, s)
+}
+
+// live answers from the row and from Redis' leases.
+type live struct{ redis *redisq.Client }
+
+// Live says where j is: a status that is over, scheduled, retrying or ready while
+// it waits in Postgres, waiting while it does in Redis, leased while somebody has it.
+func (l live) Live(ctx context.Context, j job.Job) (job.Live, error) {
+	out := job.Live{State: string(j.Status), WorkerID: j.WorkerID}
+	switch j.Status {
+	case job.Completed, job.Dead, job.Cancelled:
+		return out, nil
+	case job.Queued:
+		out = job.Live{State: "ready"}
+		if j.RunAt.After(time.Now()) { // only words for people: nothing is decided by this clock
+			out.State = "scheduled"
+			if j.FailureCount > 0 {
+				out.State = "retrying"
+			}
+		}
+		return out, nil
+	case job.Dispatched, job.Running:
+	}
+	ends, leased, err := l.redis.LeaseOf(ctx, j.QueueName, job.Ref{ID: j.ID, DispatchID: j.DispatchID})
+	if err != nil {
+		return out, fmt.Errorf("look up lease: %w", err)
+	}
+	if leased {
+		out.State, out.LeaseEnds = "leased", &ends
+	} else if j.Status == job.Dispatched {
+		out.State = "waiting"
+	}
+	return out, nil
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penguinmails/rookery"
+)
+
+func migrateCommand(s *settings) *cobra.Command {
+	migrate := &cobra.Command{Use: "migrate", Short: "Bring the schema up, down, or show where it stands"}
+	var all, yes bool
+	up := &cobra.Command{
+		Use: "up", Short: "Apply what is missing", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			done, err := rookery.Migrate(cmd.Context(), config.DatabaseURL)
+			for _, m := range done {
+				fmt.Println("applied", m.Name)
+			}
+			if err == nil && len(done) == 0 {
+				fmt.Println("nothing to apply")
+			}
+			return err
+		},
+	}
+	down := &cobra.Command{
+		Use: "down", Short: "Take back the newest migration, and what its tables hold", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				return &usageError{fmt.Errorf("this deletes jobs; say --yes if you mean it")}
+			}
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			done, err := rookery.MigrateDown(cmd.Context(), config.DatabaseURL, all)
+			for _, m := range done {
+				fmt.Println("took back", m.Name)
+			}
+			return err
+		},
+	}
+	down.Flags().BoolVar(&all, "all", false, "take back all migrations")
+	down.Flags().BoolVar(&yes, "yes", false, "yes, delete what the tables hold")
+	status := &cobra.Command{
+		Use: "status", Short: "Show which migrations are applied", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			known, err := rookery.MigrationStatus(cmd.Context(), config.DatabaseURL)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return printJSON(known)
+			}
+			return table("VERSION\tNAME\tAPPLIED", func(line func(...any)) {
+				for _, m := range known {
+					at := "no"
+					if m.Applied {
+						at = m.AppliedAt.Format(time.RFC3339)
+					}
+					line(m.Version, m.Name, at)
+				}
+			})
+		},
+	}
+	migrate.AddCommand(up, down, status)
+	return migrate
+}
+
+func doctorCommand(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Look for what is wrong; silent when all is well", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			findings := rookery.Doctor(cmd.Context(), config)
+			if s.json {
+				if err := printJSON(findings); err != nil {
+					return err
+				}
+			}
+			failed := false
+			for _, f := range findings {
+				word := "problem"
+				if f.Warning {
+					word = "warning"
+				} else {
+					failed = true
+				}
+				if !s.json {
+					fmt.Printf("%s: %s: %s\n  remedy: %s\n", word, f.Subject, f.Problem, f.Remedy)
+				}
+			}
+			if failed {
+				return errFindings
+			}
+			return nil
+		},
+	}
+}
+
+func queuesCommand(s *settings) *cobra.Command {
+	queues := &cobra.Command{
+		Use: "queues", Short: "Show all queues, pause them, set their window", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				stats, err := jobs.Queues(ctx)
+				if err != nil {
+					return err
+				}
+				if s.json {
+					return printJSON(stats)
+				}
+				return table("QUEUE\tREADY\tSCHEDULED\tOUT\tIN REDIS\tLEASED\tWINDOW\tPAUSED", func(line func(...any)) {
+					for _, q := range stats {
+						waiting, leased := "?", "?"
+						if q.Window != nil {
+							waiting, leased = fmt.Sprint(q.Window.Depth()), fmt.Sprint(q.Window.Leased)
+						}
+						line(q.Name, q.Ready, q.Scheduled, q.Out, waiting, leased, q.WindowSize, q.Paused)
+					}
+				})
+			})
+		},
+	}
+	for _, word := range []struct {
+		use, short string
+		paused     bool
+	}{{"pause", "Stop claiming and taking a queue's jobs", true}, {"resume", "Let a paused queue go on", false}} {
+		queues.AddCommand(&cobra.Command{
+			Use: word.use + " QUEUE", Short: word.short, Args: oneArg,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+					return jobs.Pause(ctx, args[0], word.paused)
+				})
+			},
+		})
+	}
+	var size int
+	window := &cobra.Command{
+		Use: "window QUEUE --size N", Short: "Set how many undelivered jobs of a queue may sit in Redis", Args: oneArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				return jobs.SetWindow(ctx, args[0], size)
+			})
+		},
+	}
+	window.Flags().IntVar(&size, "size", 10000, "1 to 1000000")
+	queues.AddCommand(window)
+	return queues
+}
+
+func withJobs(ctx context.Context, s *settings, do func(context.Context, *rookery.Jobs) error) error {
+	config, err := s.load()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := asking(ctx)
+	defer cancel()
+	return withService(ctx, config, func(ctx context.Context, svc *rookery.Service) error {
+		jobs, err := svc.Jobs(ctx)
+		if err != nil {
+			return err
+		}
+		return do(ctx, jobs)
+	})
+}
+
+func oneArg(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return &usageError{fmt.Errorf("usage: rookery %s", cmd.UseLine())}
+	}
+	return nil
+}
+
+func printJSON(v any) error {
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// table prints rows under a header, with aligned columns.
+func table(header string, rows func(line func(...any))) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, header)
+	rows(func(cells ...any) {
+		for i, c := range cells {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, c)
+		}
+		fmt.Fprintln(w)
+	})
+	return w.Flush()
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penguinmails/rookery"
+	"github.com/penguinmails/rookery/job"
+)
+
+func enqueueCommand(s *settings) *cobra.Command {
+	var (
+		spec     job.Spec
+		priority int
+		payload  string
+		headers  string
+		runAt    string
+	)
+	c := &cobra.Command{
+		Use:     "enqueue --queue NAME [--kind KIND] [--payload JSON]",
+		Short:   "Insert one job and print its id",
+		Example: `  rookery enqueue --queue email:processing --kind welcome --payload '{"to": "a@b.c"}'`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if payload == "-" {
+				data, err := io.ReadAll(io.LimitReader(os.Stdin, job.MaxPayload+1))
+				if err != nil {
+					return fmt.Errorf("read payload: %w", err)
+				}
+				payload = string(data)
+			}
+			spec.Payload, spec.Headers, spec.Priority = json.RawMessage(payload), json.RawMessage(headers), &priority
+			if runAt != "" {
+				var err error
+				if spec.RunAt, err = time.Parse(time.RFC3339, runAt); err != nil {
+					return &usageError{errors.New("--run-at must look like 2026-11-23T15:04:05Z")}
+				}
+			}
+			if _, err := spec.Filled(); err != nil {
+				return &usageError{err}
+			}
+			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				ids, err := jobs.Insert(ctx, []job.Spec{spec})
+				if err == nil {
+					fmt.Println(ids[0])
+				}
+				return err
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&spec.QueueName, "queue", "q", job.DefaultQueue, "where the job waits")
+	f.StringVarP(&spec.Kind, "kind", "k", "", "which handler runs it")
+	f.StringVarP(&payload, "payload", "p", "{}", "any JSON; - reads standard input")
+	f.StringVar(&headers, "headers", "", "a JSON object")
+	f.IntVar(&priority, "priority", job.DefaultPriority, "0 to 1000; lower is more urgent")
+	f.StringVar(&runAt, "run-at", "", "not before this time (default: now)")
+	f.IntVar(&spec.MaxAttempts, "max-attempts", job.DefaultMaxAttempts, "1 to 1000")
+	return c
+}
+
+func jobsCommand(s *settings) *cobra.Command {
+	jobs := &cobra.Command{Use: "jobs", Short: "Look at jobs, cancel them, send them again"}
+	jobs.AddCommand(jobsGet(s), jobsList(s),
+		jobsChange(s, "cancel", "Call jobs off; running handlers are told within 5 s", "cancelled", "was over already", (*rookery.Jobs).Cancel),
+		jobsChange(s, "redrive", "Send dead, cancelled or completed jobs again", "queued again", "is on its way already", (*rookery.Jobs).Redrive))
+	return jobs
+}
+
+// shown is a job as jobs get prints it.
+type shown struct {
+	job.Job
+	Live     *job.Live     `json:"live"`
+	Attempts []job.Attempt `json:"attempts"`
+}
+
+func jobsGet(s *settings) *cobra.Command {
+	var payload bool
+	c := &cobra.Command{
+		Use: "get ID", Short: "Show one job, its attempts and where it is now", Args: oneArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseID(args[0])
+			if err != nil {
+				return err
+			}
+			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				var out shown
+				if out.Job, err = jobs.Job(ctx, id); err != nil {
+					return err
+				}
+				if !payload {
+					out.Payload = nil
+				}
+				if out.Attempts, err = jobs.Attempts(ctx, id); err != nil {
+					return err
+				}
+				if live, err := jobs.Live(ctx, out.Job); err == nil {
+					out.Live = &live
+				}
+				return printJSON(out)
+			})
+		},
+	}
+	c.Flags().BoolVar(&payload, "payload", false, "show the payload too")
+	return c
+}
+
+func jobsList(s *settings) *cobra.Command {
+	var (
+		queue, filter string
+		limit         int
+	)
+	c := &cobra.Command{
+		Use: "list [--queue NAME] [--filter ready|scheduled|out|dead]", Short: "List jobs, the newest first unless a filter says otherwise", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				rows, err := jobs.List(ctx, queue, filter, limit)
+				if err != nil {
+					return err
+				}
+				if s.json {
+					return printJSON(rows)
+				}
+				return table("ID\tQUEUE\tKIND\tSTATUS\tATTEMPTS\tPRIORITY\tRUN AT\tERROR", func(line func(...any)) {
+					for _, j := range rows {
+						line(j.ID, j.QueueName, printable(j.Kind), j.Status, j.AttemptCount, j.Priority, j.RunAt.Format(time.RFC3339), printable(j.LastError))
+					}
+				})
+			})
+		},
+	}
+	c.Flags().StringVarP(&queue, "queue", "q", "", "only this queue")
+	c.Flags().StringVar(&filter, "filter", "", "ready, scheduled, out (dispatched or running) or dead")
+	c.Flags().IntVar(&limit, "limit", 50, "1 to 1000")
+	return c
+}
+
+func jobsChange(s *settings, use, short, done, not string, change func(*rookery.Jobs, context.Context, int64) (bool, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " ID …", Short: short, Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				var errs []error
+				for _, text := range args {
+					id, err := parseID(text)
+					if err != nil {
+						return err
+					}
+					yes, err := change(jobs, ctx, id)
+					switch {
+					case err != nil:
+						errs = append(errs, fmt.Errorf("job %d: %w", id, err))
+					case yes:
+						fmt.Println(id, done)
+					default:
+						errs = append(errs, fmt.Errorf("job %d %s", id, not))
+					}
+				}
+				return errors.Join(errs...)
+			})
+		},
+	}
+}
+
+func parseID(text string) (int64, error) {
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id < 1 {
+		return 0, &usageError{fmt.Errorf("%q is not a job id", text)}
+	}
+	return id, nil
+}
+
+// printable shortens text to one line of a table, and keeps a terminal from being
+// told anything by it.
+func printable(text string) string {
+	out := []rune{}
+	for _, c := range text {
+		if c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 {
+			c = ' '
+		}
+		if out = append(out, c); len(out) == 60 {
+			return string(out) + "…"
+		}
+	}
+	return string(out)
+}

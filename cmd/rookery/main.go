@@ -1,0 +1,94 @@
+// Command rookery hands jobs from Postgres to workers through Redis and loses none.
+// It holds flags and signals only; package rookery at the root wires the rest.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penguinmails/rookery"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1 // the command could not do what it was asked
+	exitUsage  = 2 // it was asked wrongly
+)
+
+// errFindings: doctor found something, and has said what.
+var errFindings = errors.New("findings")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := program().ExecuteContext(ctx)
+	stop()
+	var usage *usageError
+	switch {
+	case err == nil:
+	case errors.As(err, &usage):
+		fmt.Fprintln(os.Stderr, "rookery:", err)
+		os.Exit(exitUsage)
+	case errors.Is(err, errFindings):
+		os.Exit(exitFailed)
+	default:
+		fmt.Fprintln(os.Stderr, "rookery:", err)
+		os.Exit(exitFailed)
+	}
+}
+
+// usageError says that the command line is wrong.
+type usageError struct{ error }
+
+// settings are what every command may need.
+type settings struct {
+	config string
+	json   bool
+}
+
+// load reads the configuration: flags are applied by the commands themselves.
+func (s *settings) load() (rookery.Config, error) {
+	return rookery.LoadConfig(s.config, os.Getenv)
+}
+
+// open loads the configuration and opens the service.
+func (s *settings) open(ctx context.Context) (*rookery.Service, error) {
+	c, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	return rookery.Open(ctx, c)
+}
+
+func program() *cobra.Command {
+	var s settings
+	root := &cobra.Command{
+		Use:           "rookery",
+		Short:         "Jobs from Postgres transactions to workers, through Redis; none is lost",
+		Version:       rookery.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Long: `Rookery hands jobs from Postgres to workers through Redis and loses none.
+
+An application inserts a job in the same transaction as its business writes; a
+relay hands due jobs to Redis; workers take them, run them, and record what came
+of it in Postgres.
+
+It reads DATABASE_URL, REDIS_URL and ROOKERY_… from the environment or from
+--config; each secret may be given as a file instead (DATABASE_URL_FILE, …).
+To try it: rookery dev`,
+	}
+	root.PersistentFlags().StringVar(&s.config, "config", "", "file of NAME=value lines; the environment wins over it")
+	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of tables")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(
+		serveCommand(&s), relayCommand(&s), workerCommand(&s), migrateCommand(&s), enqueueCommand(&s),
+		jobsCommand(&s), queuesCommand(&s), doctorCommand(&s), devCommand(), benchCommand(&s),
+	)
+	return root
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/penguinmails/rookery"
+)
+
+func serveCommand(s *settings) *cobra.Command {
+	var addr string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the HTTP API and a relay",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			if addr != "" {
+				config.HTTPAddr = addr
+			}
+			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
+				relay, err := svc.Relay()
+				if err != nil {
+					return err
+				}
+				api, err := svc.API(ctx, relay)
+				if err != nil {
+					return err
+				}
+				if err := api.Listen(); err != nil {
+					return err
+				}
+				fmt.Fprintf(os.Stderr, "rookery: listening on http://%s\n", api.Addr())
+				return runAll(ctx, relay.Run, api.Run)
+			})
+		},
+	}
+	c.Flags().StringVar(&addr, "http", "", "address of the API (default ROOKERY_HTTP_ADDR or 127.0.0.1:8080)")
+	return c
+}
+
+func relayCommand(s *settings) *cobra.Command {
+	var addr string
+	c := &cobra.Command{
+		Use:   "relay",
+		Short: "Run a relay; any number may run side by side",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
+				relay, err := svc.Relay()
+				if err != nil {
+					return err
+				}
+				return runBeside(ctx, svc, addr, relay.Run)
+			})
+		},
+	}
+	c.Flags().StringVar(&addr, "http", "", "serve /livez, /readyz and /metrics here (default: not at all)")
+	return c
+}
+
+func workerCommand(s *settings) *cobra.Command {
+	var (
+		p    rookery.Program
+		exec bool
+		addr string
+	)
+	c := &cobra.Command{
+		Use:   "worker --queue NAME [--queue NAME=WEIGHT …] --exec -- PROGRAM [ARGUMENT …]",
+		Short: "Run a program for each job of some queues",
+		Long: `Run a program for each job: the payload on its standard input, the job's facts in
+ROOKERY_JOB_ID, ROOKERY_JOB_KIND, ROOKERY_JOB_ATTEMPT_COUNT, … Exit 0 completes
+the job, 75 puts it back for a minute, 65 discards it; anything else fails, with
+the end of standard error as the error.
+
+With --exec 'CMD' a shell runs CMD; with a bare --exec what follows -- is run as it is.`,
+		Example: `  rookery worker --queue email:processing --concurrency 8 --exec './send-mail'
+  rookery worker --queue high=3 --queue low=1 --exec -- python3 handler.py`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			command, _ := cmd.Flags().GetString("exec")
+			switch {
+			case command != "" && command != bareExec && len(args) > 0:
+				return &usageError{errors.New("give the program either after --exec or after --, not both")}
+			case command == bareExec || command == "":
+				p.Exec = args
+			default:
+				p.Exec = []string{"/bin/sh", "-c", command}
+			}
+			if len(p.Exec) == 0 {
+				return &usageError{errors.New("--exec is missing: which program runs the jobs?")}
+			}
+			return runWorker(cmd, s, p, addr)
+		},
+	}
+	_ = exec
+	c.Flags().String("exec", "", "program to run for each job")
+	c.Flags().Lookup("exec").NoOptDefVal = bareExec
+	c.Flags().DurationVar(&p.Timeout, "timeout", 0, "of an attempt (default 30m; negative: none)")
+	c.Flags().StringVar(&addr, "http", "", "serve /livez, /readyz and /metrics here (default: not at all)")
+	programFlags(c, &p)
+	return c
+}
+
+// bareExec is what --exec without a value stands for.
+const bareExec = "\x00"
+
+func programFlags(c *cobra.Command, p *rookery.Program) {
+	c.Flags().StringArrayVarP(&p.Queues, "queue", "q", nil, "queue to take from, NAME or NAME=WEIGHT; may be repeated")
+	c.Flags().IntVarP(&p.Concurrency, "concurrency", "c", 100, "jobs run at once")
+	c.Flags().DurationVar(&p.DrainTime, "drain", 0, "how long running jobs may go on at shutdown (default 25s)")
+}
+
+func runWorker(cmd *cobra.Command, s *settings, p rookery.Program, addr string) error {
+	if len(p.Queues) == 0 {
+		return &usageError{errors.New("--queue is missing: which jobs?")}
+	}
+	config, err := s.load()
+	if err != nil {
+		return err
+	}
+	return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
+		w, err := svc.ProgramWorker(p)
+		if err != nil {
+			return err
+		}
+		return runBeside(ctx, svc, addr, w.Run)
+	})
+}
+
+func benchCommand(s *settings) *cobra.Command {
+	bench := &cobra.Command{Use: "bench", Short: "Measure"}
+	var p rookery.Program
+	worker := &cobra.Command{
+		Use:   "worker --queue NAME [--concurrency N]",
+		Short: "Run a worker whose handler does nothing",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runWorker(cmd, s, p, "") },
+	}
+	programFlags(worker, &p)
+	bench.AddCommand(worker)
+	return bench
+}
+
+// withService opens the service, and closes it when what was done with it has ended.
+func withService(ctx context.Context, c rookery.Config, do func(context.Context, *rookery.Service) error) error {
+	svc, err := rookery.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, svc), svc.Close())
+}
+
+// runBeside runs do, and the window for people and probes when there is an address.
+func runBeside(ctx context.Context, svc *rookery.Service, addr string, do func(context.Context) error) error {
+	if addr == "" {
+		return runAll(ctx, do)
+	}
+	window, err := svc.Window(ctx, addr)
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, do, window.Run)
+}
+
+// runAll runs everything until ctx ends or one of them fails, and waits for all.
+func runAll(ctx context.Context, runs ...func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range runs {
+		g.Go(func() error { return run(ctx) })
+	}
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("%q is not expected here", args[0])}
+	}
+	return nil
+}
+
+// asking bounds a command that asks something and ends.
+func asking(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 30*time.Second)
+}

@@ -1,0 +1,84 @@
+package rookery
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/joho/godotenv"
+)
+
+// LoadConfig reads the configuration: getenv (usually [os.Getenv]) wins over the
+// file, which has lines NAME=value and may be "". Each secret may instead be named
+// by a file that holds it: DATABASE_URL_FILE, REDIS_URL_FILE,
+// ROOKERY_API_KEYS_FILE. No error repeats a value of a secret.
+func LoadConfig(file string, getenv func(string) string) (Config, error) {
+	read := getenv
+	if file != "" {
+		values, err := godotenv.Read(file)
+		if err != nil {
+			return Config{}, fmt.Errorf("read config file: %w", err)
+		}
+		read = func(name string) string {
+			if v := getenv(name); v != "" {
+				return v
+			}
+			return values[name]
+		}
+	}
+	c := Config{HTTPAddr: read("ROOKERY_HTTP_ADDR"), LogFormat: read("ROOKERY_LOG_FORMAT")}
+	var err error
+	if c.DatabaseURL, err = secret(read, "DATABASE_URL"); err != nil {
+		return c, err
+	}
+	if c.RedisURL, err = secret(read, "REDIS_URL"); err != nil {
+		return c, err
+	}
+	keys, err := secret(read, "ROOKERY_API_KEYS")
+	if err != nil {
+		return c, err
+	}
+	for key := range strings.FieldsFuncSeq(keys, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' }) {
+		c.APIKeys = append(c.APIKeys, key)
+	}
+	if text := read("ROOKERY_LEASE"); text != "" {
+		if c.Lease, err = time.ParseDuration(text); err != nil || c.Lease < time.Second || c.Lease > time.Hour {
+			return c, fmt.Errorf("ROOKERY_LEASE is %q, must be a duration from 1s to 1h", text)
+		}
+	}
+	if text := read("ROOKERY_LOG_LEVEL"); text != "" {
+		if err := c.LogLevel.UnmarshalText([]byte(text)); err != nil {
+			return c, fmt.Errorf("ROOKERY_LOG_LEVEL is %q, must be debug, info, warn or error", text)
+		}
+	}
+	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
+		return c, fmt.Errorf("ROOKERY_LOG_FORMAT is %q, must be text or json", c.LogFormat)
+	}
+	return c, nil
+}
+
+// secret reads NAME, or the file that NAME_FILE names.
+func secret(read func(string) string, name string) (string, error) {
+	value, file := read(name), read(name+"_FILE")
+	switch {
+	case value != "" && file != "":
+		return "", fmt.Errorf("%s and %s_FILE are both set; one of them must go", name, name)
+	case file == "":
+		return value, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+func (c Config) logger() *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}

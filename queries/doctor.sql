@@ -1,0 +1,30 @@
+-- What rookery doctor looks at in Postgres.
+
+-- name: ServerFacts :one
+SELECT current_setting('server_version_num')::integer AS version_num,
+    pg_is_in_recovery()::boolean AS standby,
+    current_user::text AS user_name,
+    pg_backend_pid()::integer AS pid,
+    current_setting('synchronous_commit')::text AS synchronous_commit,
+    current_setting('fsync')::text AS fsync,
+    (current_setting('max_connections')::integer)::integer AS max_connections;
+
+-- name: MissingRoles :many
+SELECT wanted.name::text AS name
+FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly']) AS name) AS wanted
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = wanted.name);
+
+-- name: MayServe :one
+-- Whether this user can do what relays and workers do.
+SELECT (has_table_privilege('outbox.jobs', 'SELECT, INSERT, UPDATE')
+    AND has_table_privilege('outbox.ready', 'SELECT, INSERT, DELETE')
+    AND has_table_privilege('outbox.dispatches', 'SELECT, INSERT, UPDATE, DELETE')
+    AND has_function_privilege('outbox.wake()', 'EXECUTE'))::boolean AS may;
+
+-- name: GateHolder :many
+-- Which sessions hold the gate: at most one relay, while it is awake.
+SELECT coalesce(a.pid, 0)::integer AS pid, coalesce(a.application_name, '')::text AS application_name
+FROM pg_catalog.pg_locks AS l
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.classid = 1380928331 AND l.objid = 1 AND l.mode = 'ExclusiveLock' AND l.granted
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database());
