@@ -25,6 +25,7 @@ var pins = map[string]string{
 	"enable_hashjoin":               "off",
 	"enable_mergejoin":              "off",
 	"enable_material":               "off",
+	"enable_memoize":                "off",
 	"jit":                           "off",
 	"lock_timeout":                  "1000",
 	"statement_timeout":             "10000",

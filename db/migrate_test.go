@@ -159,7 +159,7 @@ func dump(t *testing.T, p *pgxpool.Pool) map[string][]string {
 			FROM information_schema.columns WHERE table_schema = 'outbox'`,
 		"constraints": `SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = to_regnamespace('outbox')`,
 		"indexes":     `SELECT indexdef FROM pg_indexes WHERE schemaname = 'outbox'`,
-		"options":     `SELECT relname || ' ' || relkind || ' ' || coalesce(reloptions::text, '') FROM pg_class WHERE relnamespace = to_regnamespace('outbox')`,
+		"options":     `SELECT relname || ' ' || relkind::text || ' ' || coalesce(reloptions::text, '') FROM pg_class WHERE relnamespace = to_regnamespace('outbox')`,
 		"functions":   `SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = to_regnamespace('outbox')`,
 		"triggers":    `SELECT pg_get_triggerdef(t.oid) FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = to_regnamespace('outbox') AND NOT t.tgisinternal`,
 		"grants": `SELECT 'schema ' || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname = 'outbox'

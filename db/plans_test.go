@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,6 +31,9 @@ var hot = map[string][]string{
 	"PromoteScheduled": {"scheduled_pkey", "Tid Scan on scheduled"},
 	"WalkJobs":         {"jobs_pkey", "ready_pkey", "scheduled_pkey", "dispatches_pkey"},
 }
+
+// joins are statements whose joins may change places: each probes by a whole key.
+var joins = map[string]bool{"WalkJobs": true}
 
 // The pinned sessions of a Store keep every hot statement's plan, whatever the
 // tables hold and whatever the statistics say of them: prepared on empty tables a
@@ -124,6 +128,12 @@ func shapes(w *world, c *pgx.Conn) map[string]string {
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			w.Fatalf("EXPLAIN %s: %v", name, err)
+		}
+		if joins[name] {
+			for i := range lines {
+				lines[i] = strings.TrimLeft(lines[i], " ->")
+			}
+			slices.Sort(lines)
 		}
 		out[name] = strings.Join(lines, "\n")
 	}

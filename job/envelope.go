@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -40,9 +41,10 @@ type Envelope struct {
 // Ref returns the attempt the envelope stands for.
 func (e *Envelope) Ref() Ref { return Ref{ID: e.ID, DispatchID: e.DispatchID} }
 
-// Size returns about how many bytes the encoded envelope has.
+// Size returns about how many bytes the encoded envelope has: never fewer than it
+// really has, unless names need escapes.
 func (e *Envelope) Size() int {
-	return 280 + len(e.QueueName) + len(e.Kind) + len(e.Headers) + len(e.Payload)
+	return 360 + len(e.QueueName) + len(e.Kind) + len(e.Headers) + len(e.Payload)
 }
 
 // Append appends the envelope's JSON to b. Payload and Headers are copied as they
@@ -147,10 +149,11 @@ func decodeFast(data []byte) (Envelope, bool) {
 	if !s.ok || len(s.rest) < 2 || s.rest[len(s.rest)-1] != '}' {
 		return e, false
 	}
-	e.Payload = notNull(s.rest[:len(s.rest)-1])
-	if len(e.Payload) > 0 && !json.Valid(e.Payload) {
+	payload := s.rest[:len(s.rest)-1]
+	if spaced(payload) || !json.Valid(payload) {
 		return e, false
 	}
+	e.Payload = notNull(payload)
 	return e, true
 }
 
@@ -255,15 +258,47 @@ func (s *scanner) headers() json.RawMessage {
 	if !s.ok {
 		return nil
 	}
-	var raw json.RawMessage
-	d := json.NewDecoder(bytes.NewReader(s.rest))
-	if d.Decode(&raw) != nil {
+	n := objectEnd(s.rest)
+	if n == 0 || !json.Valid(s.rest[:n]) {
 		s.ok = false
 		return nil
 	}
-	s.rest = s.rest[d.InputOffset():]
+	raw := s.rest[:n:n]
+	s.rest = s.rest[n:]
 	s.key(`,"payload":`)
-	return raw
+	return json.RawMessage(raw)
+}
+
+// objectEnd returns the length of the JSON object that b begins with, or 0 when it
+// begins with none. Whether what lies between is valid is for the caller to ask.
+func objectEnd(b []byte) int {
+	if len(b) == 0 || b[0] != '{' {
+		return 0
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{':
+			depth++
+		case c == '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return 0
+}
+
+// spaced reports whether white space stands around the JSON value raw, which
+// encoding/json would strip.
+func spaced(raw []byte) bool {
+	const space = " \t\r\n"
+	return len(raw) == 0 || strings.IndexByte(space, raw[0]) >= 0 || strings.IndexByte(space, raw[len(raw)-1]) >= 0
 }
 
 func appendRaw(b []byte, raw json.RawMessage) []byte {

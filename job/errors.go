@@ -81,6 +81,8 @@ type snoozeError struct{ delay time.Duration }
 
 func (e *snoozeError) Error() string { return "snoozed for " + e.delay.String() }
 
+func (e *snoozeError) wish() (OutcomeKind, time.Duration) { return Snoozed, e.delay }
+
 // Snooze, returned by a handler, puts the job back for d without counting a
 // failure. d is brought into 100 ms … 1 year.
 func Snooze(d time.Duration) error {
@@ -109,6 +111,8 @@ func (e *endError) Error() string {
 }
 
 func (e *endError) Unwrap() error { return e.err }
+
+func (e *endError) wish() (OutcomeKind, time.Duration) { return e.outcome, 0 }
 
 // Discard, returned by a handler, makes the job dead at once: err will not be
 // better next time.

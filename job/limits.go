@@ -2,7 +2,6 @@ package job
 
 import (
 	"fmt"
-	"math"
 	"time"
 	"unicode/utf8"
 )
@@ -19,6 +18,7 @@ const (
 	MaxKind            = 200     // characters
 	MaxPayload         = 262_144 // bytes of the payload as Postgres prints it
 	MaxHeaders         = 8_192   // bytes of the headers as Postgres prints them
+	MaxNesting         = 1_000   // arrays and objects inside one another; checked at the doors only: encoding/json gives up at 10,000
 	MaxErrorText       = 8_192   // bytes of an error that are kept
 	MaxLost            = 3       // lost_count at which a job runs alone; lost once more it is dead
 	MaxDelay           = 365 * 24 * time.Hour
@@ -44,11 +44,10 @@ func CheckQueueName(name string) error {
 	if name == "" || len(name) > MaxQueueName {
 		return &FieldError{Field: "queue_name", Problem: fmt.Sprintf("has %d characters, must have 1 to %d", len(name), MaxQueueName)}
 	}
-	for i := range len(name) {
-		c := name[i]
+	for i, c := range name {
 		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == ':' || c == '-'
 		if !ok {
-			return &FieldError{Field: "queue_name", Problem: fmt.Sprintf("has %q at byte %d, may only have letters, digits and _ . : -", rune(c), i)}
+			return &FieldError{Field: "queue_name", Problem: fmt.Sprintf("has %q at byte %d, may only have letters, digits and _ . : -", c, i)}
 		}
 	}
 	return nil
@@ -84,7 +83,7 @@ func CheckMaxAttempts(n int) error {
 
 // CheckRunAt returns a [*FieldError] when t is not between the years 1970 and 9999.
 func CheckRunAt(t time.Time) error {
-	if t.Year() < 1970 || !t.Before(LastRunAt()) {
+	if t.Before(time.Unix(0, 0)) || !t.Before(LastRunAt()) {
 		return &FieldError{Field: "run_at", Problem: "must lie between the years 1970 and 9999"}
 	}
 	return nil
@@ -101,5 +100,5 @@ func CheckPayload(n int) error {
 // ClampDelay returns d brought into 0 … 1 year, and rounded up to a millisecond.
 func ClampDelay(d time.Duration) time.Duration {
 	d = min(max(d, 0), MaxDelay)
-	return time.Duration(math.Ceil(float64(d)/float64(time.Millisecond))) * time.Millisecond
+	return (d + time.Millisecond - 1) / time.Millisecond * time.Millisecond
 }

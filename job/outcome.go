@@ -43,14 +43,16 @@ func OutcomeOf(ref Ref, err error, ran, backoff time.Duration) Outcome {
 	if err == nil {
 		return o
 	}
-	if d, ok := SnoozeDelay(err); ok {
-		o.Kind, o.Delay = Snoozed, d
-		return o
+	// The outermost wish counts: Discard of an error that asks for a snooze discards.
+	var wish interface {
+		wish() (OutcomeKind, time.Duration)
 	}
-	o.Kind, o.Delay, o.Error = Failed, ClampDelay(backoff), ErrorText(err.Error())
-	var end *endError
-	if errors.As(err, &end) {
-		o.Kind, o.Delay = end.outcome, 0
+	o.Kind, o.Delay = Failed, ClampDelay(backoff)
+	if errors.As(err, &wish) {
+		o.Kind, o.Delay = wish.wish()
+	}
+	if o.Kind != Snoozed {
+		o.Error = ErrorText(err.Error())
 	}
 	return o
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Spec is a job somebody wants to insert. Its zero value is a job of the default
@@ -71,8 +74,12 @@ func checkHeaders(raw json.RawMessage) error {
 	return nil
 }
 
-// checkJSON refuses what Postgres' jsonb refuses although encoding/json takes it.
+// checkJSON refuses what Postgres' jsonb refuses although encoding/json takes it, and
+// what jsonb takes but encoding/json could not write as a part of something larger.
 func checkJSON(field string, raw json.RawMessage) error {
+	if n := nesting(raw); n > MaxNesting {
+		return &FieldError{Field: field, Problem: fmt.Sprintf("is nested %d deep, must be at most %d", n, MaxNesting)}
+	}
 	if !json.Valid(raw) {
 		return &FieldError{Field: field, Problem: "is not valid JSON"}
 	}
@@ -82,7 +89,30 @@ func checkJSON(field string, raw json.RawMessage) error {
 	if hasEscapedNUL(raw) {
 		return &FieldError{Field: field, Problem: `has the character \u0000, which Postgres cannot store`}
 	}
+	if hasLoneSurrogate(raw) {
+		return &FieldError{Field: field, Problem: `has half of a surrogate pair (\ud800 to \udfff), which Postgres cannot store`}
+	}
 	return nil
+}
+
+// nesting returns how deep the arrays and objects of raw are nested.
+func nesting(raw []byte) int {
+	deepest, depth, quoted := 0, 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}', c == ']':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // hasEscapedNUL reports whether valid JSON holds the escape \u0000, as opposed to
@@ -98,6 +128,35 @@ func hasEscapedNUL(raw []byte) bool {
 		i++ // whatever is escaped is not itself the start of an escape
 	}
 	return false
+}
+
+// hasLoneSurrogate reports whether valid JSON holds an escape \ud800 to \udfff that
+// is not part of a pair: encoding/json takes it for U+FFFD, Postgres refuses it.
+func hasLoneSurrogate(raw []byte) bool {
+	for i := 0; i+1 < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		if i++; raw[i] != 'u' {
+			continue
+		}
+		first := escaped(raw[i+1:])
+		i += 4
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		if len(raw) < i+7 || raw[i+1] != '\\' || raw[i+2] != 'u' || utf16.DecodeRune(first, escaped(raw[i+3:])) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
+}
+
+// escaped reads the four hex digits of an escape in valid JSON.
+func escaped(hex []byte) rune {
+	n, _ := strconv.ParseUint(string(hex[:4]), 16, 16)
+	return rune(n)
 }
 
 // QueueStats is what people and autoscalers want to know of a queue.

@@ -117,6 +117,34 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- misfit says what is wrong with the shape of one element of enqueue_many, or NULL:
+-- a field that is unknown or of another type. null stands for a field's default.
+-- +goose StatementBegin
+CREATE FUNCTION outbox.misfit(element jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(element) <> 'object' THEN 'must be an object'
+        ELSE (
+            SELECT CASE
+                WHEN wanted.type IS NULL THEN format('%s is not a field of a job', given.key)
+                ELSE format('%s must be %s', given.key, wanted.words)
+            END
+            FROM jsonb_each(CASE WHEN jsonb_typeof(element) = 'object' THEN element ELSE '{}' END) AS given (key, value)
+            LEFT JOIN (VALUES
+                ('kind', 'string', 'a string'), ('queue_name', 'string', 'a string'), ('run_at', 'string', 'a time such as "2026-11-23T15:04:05Z"'),
+                ('priority', 'number', 'a whole number from 0 to 1000'), ('max_attempts', 'number', 'a whole number from 1 to 1000'),
+                ('headers', 'object', 'a JSON object'), ('payload', '', '')
+            ) AS wanted (key, type, words) USING (key)
+            WHERE wanted.type IS NULL
+               OR wanted.type <> '' AND jsonb_typeof(given.value) <> 'null' AND jsonb_typeof(given.value) <> wanted.type
+               OR wanted.type = 'number' AND given.value::text !~ '^(null|-?[0-9]{1,9})$'
+               OR given.key = 'run_at' AND given.value::text !~ '^(null|"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+)?.*")$'
+            ORDER BY given.key
+            LIMIT 1)
+    END
+$$;
+-- +goose StatementEnd
+
 -- enqueue_many inserts all jobs of a JSON array of objects, or none, and returns
 -- their ids in its order. Bad input raises 23514 and names the element.
 --   SELECT outbox.enqueue_many('[{"kind": "welcome", "payload": {"to": "a@b.c"}}, {"kind": "bill", "priority": 20}]');
@@ -130,23 +158,14 @@ BEGIN
     IF jobs IS NULL OR jsonb_typeof(jobs) <> 'array' THEN
         RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'jobs must be a JSON array of objects';
     END IF;
-    SELECT format('jobs[%s] %s', element.place - 1, CASE
-            WHEN jsonb_typeof(element.value) <> 'object' THEN 'must be an object'
-            ELSE (SELECT format('has the unknown field %s', key)
-                  FROM jsonb_object_keys(CASE WHEN jsonb_typeof(element.value) = 'object' THEN element.value ELSE '{}' END) AS key
-                  WHERE key NOT IN ('kind', 'payload', 'queue_name', 'priority', 'run_at', 'max_attempts', 'headers')
-                  LIMIT 1)
-        END)
+    SELECT format('jobs[%s] %s', element.place - 1, outbox.misfit(element.value))
     INTO wrong
     FROM jsonb_array_elements(jobs) WITH ORDINALITY AS element (value, place)
-    WHERE jsonb_typeof(element.value) <> 'object'
-       OR EXISTS (
-            SELECT FROM jsonb_object_keys(CASE WHEN jsonb_typeof(element.value) = 'object' THEN element.value ELSE '{}' END) AS key
-            WHERE key NOT IN ('kind', 'payload', 'queue_name', 'priority', 'run_at', 'max_attempts', 'headers'))
+    WHERE outbox.misfit(element.value) IS NOT NULL
     ORDER BY element.place
     LIMIT 1;
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = wrong, SCHEMA = 'outbox', TABLE = 'jobs';
+        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = wrong, SCHEMA = 'outbox', TABLE = 'jobs', COLUMN = split_part(wrong, ' ', 2);
     END IF;
 
     SELECT format('jobs[%s] %s', given.place - 1, given.problem), split_part(given.problem, ' ', 1)
@@ -202,8 +221,11 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('no job has id %s', id);
     END IF;
+    -- Two probes by the whole key: "priority IN" may read the queue's whole backlog.
     DELETE FROM outbox.ready AS r
-    WHERE r.queue_name = known.queue_name AND r.priority IN (-1, known.priority) AND r.job_id = known.id;
+    WHERE r.queue_name = known.queue_name AND r.priority = -1 AND r.job_id = known.id;
+    DELETE FROM outbox.ready AS r
+    WHERE r.queue_name = known.queue_name AND r.priority = known.priority AND r.job_id = known.id;
     DELETE FROM outbox.scheduled AS s
     WHERE s.run_at = known.run_at AND s.job_id = known.id;
 
@@ -227,46 +249,43 @@ END $$;
 
 -- redrive sends a dead, cancelled or completed job again, with its counts reset,
 -- and reports whether it did; false: the job is still on its way. Raises P0002
--- when there is no such job.
+-- when there is no such job. Locks ready, then jobs.
 -- +goose StatementBegin
 CREATE FUNCTION outbox.redrive(id bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    again boolean;
+    known outbox.jobs%ROWTYPE;
 BEGIN
-    -- arrow: dead cancelled completed -redrive-> queued
-    WITH moved AS (
-        UPDATE outbox.jobs AS j
-        SET status = 'queued', failure_count = 0, lost_count = 0, run_at = now(), started_at = NULL, finished_at = NULL
-        WHERE j.id = redrive.id AND j.status IN ('dead', 'cancelled', 'completed')
-        RETURNING j.id, j.queue_name, j.priority, j.size
-    ),
-    unburied AS (
-        DELETE FROM outbox.dead_letters AS d
-        USING moved
-        WHERE d.job_id = moved.id
-    ),
-    due AS (
-        INSERT INTO outbox.ready (queue_name, priority, job_id, size)
-        SELECT moved.queue_name, moved.priority, moved.id, moved.size
-        FROM moved
-        ON CONFLICT DO NOTHING
-    )
-    SELECT true INTO again FROM moved;
-    IF again THEN
-        PERFORM outbox.wake();
-        RETURN true;
-    END IF;
-    PERFORM FROM outbox.jobs AS j WHERE j.id = redrive.id;
+    SELECT j.* INTO known FROM outbox.jobs AS j WHERE j.id = redrive.id;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = format('no job has id %s', id);
     END IF;
-    RETURN false;
+    IF known.status NOT IN ('dead', 'cancelled', 'completed') THEN
+        RETURN false;
+    END IF;
+    -- ready before jobs, as cancel and the claim do. A row that an earlier race left
+    -- behind is replaced, not kept: a claim that sees the job still cancelled may be
+    -- about to delete it.
+    DELETE FROM outbox.ready AS r
+    WHERE r.queue_name = known.queue_name AND r.priority IN (-1, known.priority) AND r.job_id = known.id;
+    INSERT INTO outbox.ready (queue_name, priority, job_id, size)
+    VALUES (known.queue_name, known.priority, known.id, known.size)
+    ON CONFLICT DO NOTHING;
+    -- arrow: dead cancelled completed -redrive-> queued
+    UPDATE outbox.jobs AS j
+    SET status = 'queued', failure_count = 0, lost_count = 0, run_at = now(), started_at = NULL, finished_at = NULL
+    WHERE j.id = known.id AND j.status IN ('dead', 'cancelled', 'completed');
+    IF NOT FOUND THEN
+        RETURN false; -- another redrive was first; its row or ours dies at the claim's guard
+    END IF;
+    DELETE FROM outbox.dead_letters AS d WHERE d.job_id = known.id;
+    PERFORM outbox.wake();
+    RETURN true;
 END $$;
 -- +goose StatementEnd
 
 -- +goose Down
 DROP TRIGGER jobs_inserted ON outbox.jobs;
-DROP FUNCTION outbox.jobs_inserted(), outbox.redrive(bigint), outbox.cancel(bigint), outbox.enqueue_many(jsonb), outbox.jobs_of(jsonb),
+DROP FUNCTION outbox.jobs_inserted(), outbox.redrive(bigint), outbox.cancel(bigint), outbox.enqueue_many(jsonb), outbox.jobs_of(jsonb), outbox.misfit(jsonb),
     outbox.enqueue(text, jsonb, text, integer, timestamptz, integer, jsonb),
     outbox.problem(text, text, jsonb, integer, timestamptz, integer, jsonb), outbox.wake();

@@ -31,6 +31,7 @@ BEGIN
             outbox.enqueue(text, jsonb, text, integer, timestamptz, integer, jsonb),
             outbox.enqueue_many(jsonb),
             outbox.jobs_of(jsonb),
+            outbox.misfit(jsonb),
             outbox.problem(text, text, jsonb, integer, timestamptz, integer, jsonb)
         TO rookery_producer;
     END IF;

@@ -297,28 +297,39 @@ func (q *Queries) RecordPushes(ctx context.Context, arg RecordPushesParams) erro
 
 const refuseJob = `-- name: RefuseJob :execrows
 WITH seen AS (
-    SELECT j.id, j.queue_name, j.priority, j.run_at FROM outbox.jobs AS j WHERE j.id = $1
+    SELECT j.id, j.queue_name, j.priority, j.run_at
+    FROM outbox.jobs AS j
+    WHERE j.id = $1 AND j.status = 'queued' AND $2::bigint = 0
+),
+place AS (
+    SELECT seen.id, seen.queue_name, seen.priority FROM seen
+    UNION ALL
+    SELECT seen.id, seen.queue_name, -1 FROM seen
 ),
 unready AS (
     DELETE FROM outbox.ready AS r
-    USING seen
-    WHERE r.queue_name = seen.queue_name AND r.priority IN (-1, seen.priority) AND r.job_id = seen.id
+    USING place
+    WHERE r.queue_name = place.queue_name AND r.priority = place.priority AND r.job_id = place.id
+    RETURNING r.job_id
 ),
 unscheduled AS (
     DELETE FROM outbox.scheduled AS s
     USING seen
     WHERE s.run_at = seen.run_at AND s.job_id = seen.id
+    RETURNING s.job_id
 ),
 refused AS (
     UPDATE outbox.jobs AS j
-    SET status = 'dead', finished_at = now(), last_error = $2::text
+    SET status = 'dead', finished_at = now(), last_error = $3::text
+    FROM (SELECT count(*) AS rows FROM unready) AS first
+    CROSS JOIN (SELECT count(*) AS rows FROM unscheduled) AS second
     WHERE j.id = $1
-      AND (j.status = 'queued' AND $3::bigint = 0 OR j.status = 'dispatched' AND j.dispatch_id = $3)
+      AND (j.status = 'queued' AND $2::bigint = 0 OR j.status = 'dispatched' AND j.dispatch_id = $2)
     RETURNING j.id, j.queue_name, j.kind, j.attempt_count
 ),
 tried AS (
     INSERT INTO outbox.attempts (job_id, attempt_count, outcome, error)
-    SELECT refused.id, refused.attempt_count, 'refuse', jsonb_build_object('message', $2::text)
+    SELECT refused.id, refused.attempt_count, 'refuse', jsonb_build_object('message', $3::text)
     FROM refused
     ON CONFLICT DO NOTHING
 )
@@ -330,15 +341,17 @@ ON CONFLICT DO NOTHING
 
 type RefuseJobParams struct {
 	ID         int64
-	Reason     string
 	DispatchID int64
+	Reason     string
 }
 
 // A job that cannot be claimed or encoded must not hold up the others. dispatch_id
-// 0 refuses a job that is still queued. Locks ready, scheduled, then jobs.
+// 0 refuses a job that is still queued; with any other the narrow rows are left
+// alone: they would be a later attempt's. Locks ready, scheduled, then jobs: the
+// UPDATE asks for the DELETEs' counts, or it would run before them.
 // arrow: queued dispatched -refuse-> dead
 func (q *Queries) RefuseJob(ctx context.Context, arg RefuseJobParams) (int64, error) {
-	result, err := q.db.Exec(ctx, refuseJob, arg.ID, arg.Reason, arg.DispatchID)
+	result, err := q.db.Exec(ctx, refuseJob, arg.ID, arg.DispatchID, arg.Reason)
 	if err != nil {
 		return 0, err
 	}
