@@ -1,0 +1,71 @@
+// Package httpapi is the second door to step 1 of a job's way and the window for
+// people: it inserts jobs that come over HTTP, and shows jobs and queues.
+//
+// # The invariant
+//
+// What it lets in, Postgres can store and every later step can carry: input is
+// either refused here, naming each wrong field and its limit, or inserted whole.
+// Nothing a client sends is answered with a 5xx, and no 5xx carries the text of a
+// driver. The package knows nothing of Postgres or Redis but the interfaces it
+// declares; while Redis is away it goes on inserting.
+//
+// # The routes
+//
+//	POST /v1/jobs          insert one job: 201, Location, the job
+//	POST /v1/jobs/batch    insert 1 to 1,000, all or none: {"jobs": [job, …]}
+//	GET  /v1/jobs/{id}     the row, its attempts, its live status; ?include=payload
+//	GET  /v1/queues        the figures of every queue
+//	GET  /livez            the process answers; open to all
+//	GET  /readyz           its checks, one a line; ?verbose; open to all
+//	GET  /metrics          Prometheus
+//
+// A job has the fields queue_name, kind, payload, priority, run_at (RFC 3339),
+// max_attempts and headers, all optional; payload may be any JSON, null included,
+// and no other field may be null. A traceparent header of the request becomes
+// headers.traceparent unless that is given. An urgent job (priority 50 or less,
+// due) takes the express lane when the server has one, and is then dispatched in
+// the answer instead of queued.
+//
+// With keys, everything but /livez and /readyz needs Authorization: Bearer <key>.
+// Without, the server listens on loopback only, answers only to loopback names in
+// the Host header, and takes nothing from web pages of another origin.
+//
+// # Problems
+//
+// Errors are application/problem+json (RFC 9457) with a code that stays the same:
+//
+//	400 invalid_json            not UTF-8 or not JSON; the detail says where
+//	400 invalid_parameter       in the path or the query; errors names it
+//	400 missing_body            there was none, or it broke off
+//	401 unauthorized            no key, or an unknown one
+//	403 forbidden_origin        without keys: another Host or another origin
+//	403 read_only               the server takes no jobs
+//	404 not_found               no such route
+//	404 job_not_found           no such job
+//	405 method_not_allowed      Allow lists the methods
+//	408 request_timeout         the body did not arrive in time
+//	413 body_too_large          the detail has the limit
+//	415 unsupported_media_type  not application/json, not UTF-8, or compressed
+//	422 invalid_job             errors lists every fault: pointer, field, code, detail
+//	499 client_closed_request   only in metrics and log
+//	500 internal_error          a fault of ours; the log has it under request_id
+//	503 unavailable             Postgres is away; Retry-After. An insert whose commit
+//	                            was under way may have happened all the same
+//
+// The codes of the faults in errors:
+//
+//	unknown_field duplicate_field required null_field wrong_type
+//	out_of_range invalid_name invalid_format too_long too_large
+//	too_deep         more than 128 levels
+//	nul_character    \u0000, which Postgres cannot store
+//	lone_surrogate   half a surrogate pair
+//	number_too_large more digits than Postgres' numeric holds
+//	unstorable       Postgres refused what the door had let in; errors has the SQLSTATE
+//	invalid          any other limit
+//
+// # What it leaves to others
+//
+// TLS and limits on how often a client may ask belong to a proxy in front. The
+// headers and last_error of a job are shown to whoever has a key; secrets belong
+// into the payload.
+package httpapi

@@ -1,0 +1,110 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The defaults and limits of [Options].
+const (
+	DefaultAddr    = "127.0.0.1:8080"
+	DefaultMaxBody = 4 << 20 // bytes
+	MinKey         = 16      // characters
+	MaxKey         = 512     // characters
+	MaxJobs        = 1_000   // jobs of one batch request
+	MaxDepth       = 128     // levels of arrays and objects in payload and headers
+)
+
+// Options is everything about a [Server] that has a default. Its zero value
+// listens on 127.0.0.1:8080 without keys.
+type Options struct {
+	// Addr is host:port; port 0 takes a free one. Without Keys the host must be
+	// localhost or a loopback address. Empty means [DefaultAddr].
+	Addr string
+	// Keys are the bearer keys, each good for everything; several allow rotation.
+	// A key has 16 to 512 visible ASCII characters. None: only loopback is served,
+	// and only to programs that address it as such.
+	Keys []string
+	// ReadOnly refuses every request that would insert.
+	ReadOnly bool
+	// MaxBody is the most bytes a request body may have; 0 means [DefaultMaxBody].
+	MaxBody int64
+	// Express is the express lane for urgent jobs; nil sends them the ordinary way.
+	Express Express
+	// Live is asked for the live status of dispatched jobs; nil leaves it null.
+	Live Live
+	// Checks are the lines of /readyz, in this order.
+	Checks []Check
+	// Registry is served at /metrics, and the server's own metrics are registered
+	// with it. nil means one that holds nothing else. Two servers cannot share one.
+	Registry *prometheus.Registry
+	// Logger receives what the server has to say; nil means [slog.Default].
+	Logger *slog.Logger
+}
+
+// filled returns o with its defaults written out, or what is wrong with it. No
+// error contains a key.
+func (o Options) filled() (Options, error) {
+	if o.Addr == "" {
+		o.Addr = DefaultAddr
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	if o.MaxBody < 0 {
+		return o, fmt.Errorf("max body is %d bytes, must be positive", o.MaxBody)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	for i, key := range o.Keys {
+		if len(key) < MinKey || len(key) > MaxKey {
+			return o, fmt.Errorf("key %d has %d characters, must have %d to %d", i+1, len(key), MinKey, MaxKey)
+		}
+		for _, c := range []byte(key) {
+			if c <= ' ' || c > '~' {
+				return o, fmt.Errorf("key %d has a character that is not visible ASCII", i+1)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for i, c := range o.Checks {
+		if c.Probe == nil || seen[c.Name] || !checkName(c.Name) {
+			return o, fmt.Errorf("check %d (%q) needs a name of its own, of letters, digits, _ and -, and a probe", i+1, c.Name)
+		}
+		seen[c.Name] = true
+	}
+	host, _, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return o, fmt.Errorf("address: %w", err)
+	}
+	if len(o.Keys) == 0 && !loopback(host) {
+		return o, fmt.Errorf("address %q is not a loopback address: without a key the API listens on loopback only", o.Addr)
+	}
+	return o, nil
+}
+
+func checkName(name string) bool {
+	for _, c := range []byte(name) {
+		if c != '_' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// loopback reports whether host, without a port, can only mean this machine.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,193 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// request is what a handler needs of an HTTP request.
+type request struct {
+	id          string // of the path
+	query       url.Values
+	traceparent string
+	body        []byte // nil for GET
+}
+
+// allow returns a problem when the query has another parameter than names: a
+// misspelt one must not be overlooked in silence.
+func (r request) allow(names ...string) error {
+	for name := range r.query {
+		if !slices.Contains(names, name) {
+			return invalidParameter(cut(name, maxField), "is not a parameter of this route")
+		}
+	}
+	return nil
+}
+
+// answer is what a handler wants to be sent: body as JSON.
+type answer struct {
+	status   int
+	location string
+	body     any
+}
+
+// handler is a route's logic. Its errors become problems.
+type handler func(ctx context.Context, r request) (answer, error)
+
+// routes builds the router. This file and edge.go are all that knows of echo: no
+// binder, no middleware of its, and above all none that believes what a client
+// says in X-Forwarded-For or X-HTTP-Method-Override.
+func (s *Server) routes() http.Handler {
+	e := echo.New()
+	e.Logger.SetOutput(io.Discard)
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.SchemeExtractor = func(r *http.Request) string {
+		if r.TLS != nil {
+			return "https"
+		}
+		return "http"
+	}
+	e.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
+	e.Use(s.edge)
+
+	e.POST("/v1/jobs", s.write(s.insertJob))
+	e.POST("/v1/jobs/batch", s.write(s.insertJobs))
+	metrics := echo.WrapHandler(promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		e.Add(method, "/v1/jobs/:id", s.read(s.getJob))
+		e.Add(method, "/v1/queues", s.read(s.listQueues))
+		e.Add(method, "/metrics", metrics)
+		e.Add(method, routeLive, s.livez)
+		e.Add(method, routeReady, s.readyz)
+	}
+	return e
+}
+
+// The routes that need no key.
+const (
+	routeLive  = "/livez"
+	routeReady = "/readyz"
+)
+
+func (s *Server) livez(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+
+func (s *Server) readyz(c echo.Context) error {
+	text, ready := s.health.report(c.Request().Context(), c.QueryParams().Has("verbose"))
+	if !ready {
+		return c.String(http.StatusServiceUnavailable, text)
+	}
+	return c.String(http.StatusOK, text)
+}
+
+// read serves h to requests without a body.
+func (s *Server) read(h handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r, err := newRequest(c)
+		if err != nil {
+			return err
+		}
+		return send(c, r, h)
+	}
+}
+
+// write serves h to requests with a JSON body that insert something.
+func (s *Server) write(h handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.o.ReadOnly {
+			return newProblem(http.StatusForbidden, codeReadOnly, "this server takes no jobs")
+		}
+		r, err := newRequest(c)
+		if err != nil {
+			return err
+		}
+		if r.body, err = readBody(c.Response(), c.Request(), s.o.MaxBody); err != nil {
+			return err
+		}
+		return send(c, r, h)
+	}
+}
+
+func newRequest(c echo.Context) (request, error) {
+	in := c.Request()
+	query, err := url.ParseQuery(in.URL.RawQuery)
+	if err != nil {
+		return request{}, newProblem(http.StatusBadRequest, codeInvalidParameter, "the query cannot be read")
+	}
+	r := request{id: c.Param("id"), query: query}
+	if t := in.Header.Values("Traceparent"); len(t) == 1 {
+		r.traceparent = t[0]
+	}
+	return r, nil
+}
+
+func send(c echo.Context, r request, h handler) error {
+	ans, err := h(c.Request().Context(), r)
+	if err != nil {
+		return err
+	}
+	body, err := encode(ans.body)
+	if err != nil {
+		return err
+	}
+	if ans.location != "" {
+		c.Response().Header().Set(echo.HeaderLocation, ans.location)
+	}
+	return c.Blob(ans.status, echo.MIMEApplicationJSON, body)
+}
+
+// encode returns v as JSON with a newline. Characters that mean something in HTML
+// stay as they are: nosniff keeps browsers from reading the answer as such.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
+
+// readBody returns the body of a JSON request of at most limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	kind, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	charset, given := params["charset"]
+	if err != nil || kind != echo.MIMEApplicationJSON || given && !strings.EqualFold(charset, "utf-8") {
+		return nil, newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent as Content-Type: application/json, in UTF-8")
+	}
+	if r.Header.Get(echo.HeaderContentEncoding) != "" {
+		return nil, newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent without Content-Encoding")
+	}
+	if r.ContentLength > limit {
+		return nil, bodyTooLarge(limit)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return body, nil
+	case errors.As(err, &tooLarge):
+		return nil, bodyTooLarge(limit)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return nil, newProblem(http.StatusRequestTimeout, codeRequestTimeout, "the body did not arrive in time")
+	}
+	p := newProblem(http.StatusBadRequest, codeMissingBody, "the body broke off")
+	p.cause = err
+	return nil, p
+}
+
+func bodyTooLarge(limit int64) *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, codeBodyTooLarge, fmt.Sprintf("the body must have at most %d bytes", limit))
+}
