@@ -12,8 +12,8 @@ help: ## list the targets
 demo: servers build ## mail a campaign through servers that are being shot at, and count
 	bin/campaign
 
-dev: servers build ## a private Postgres and Redis, migrated, with API, relay and workers
-	bin/rookery dev
+dev: servers build ## the same, left running to play with
+	bin/campaign -dev
 
 build: ## bin/rookery and bin/campaign
 	@mkdir -p bin
