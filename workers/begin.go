@@ -1,0 +1,87 @@
+package workers
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// begin starts what was taken, as far as there are slots, and returns the rest.
+// Jobs that may be poison pills start last and alone: what they take with them when
+// they kill the process is nobody else's.
+func (w *Worker) begin(base context.Context, waiting []*attempt) []*attempt {
+	if len(waiting) == 0 {
+		return waiting
+	}
+	slices.SortStableFunc(waiting, func(a, b *attempt) int { return aloneLast(a) - aloneLast(b) })
+	now := time.Now()
+	for i, a := range waiting {
+		w.prepare(base, a, now)
+		switch ok, gone := w.held.admit(a, now); {
+		case ok:
+			w.handlers.Add(1)
+			go w.run(a)
+		case gone:
+			a.cancel(job.ErrLeaseLost)
+		default:
+			rest := copy(waiting, waiting[i:])
+			clear(waiting[rest:])
+			return waiting[:rest]
+		}
+	}
+	clear(waiting)
+	return waiting[:0]
+}
+
+func aloneLast(a *attempt) int {
+	if a.job.Alone {
+		return 1
+	}
+	return 0
+}
+
+// prepare makes the handler's context, before anybody can want to end it.
+func (w *Worker) prepare(base context.Context, a *attempt, now time.Time) {
+	if a.cancel == nil {
+		a.ctx.Context, a.cancel = context.WithCancelCause(base)
+	}
+	if a.route.timeout > 0 {
+		a.ctx.at = now.Add(a.route.timeout)
+	}
+}
+
+// release gives back what was taken and not begun, and what a take without an
+// answer may have brought, so that others have it now and not after a lease.
+func (w *Worker) release(life context.Context, waiting []*attempt) {
+	f := fetcher{waiting: waiting}
+	for _, q := range w.queues {
+		if q.token != "" {
+			q.again = time.Time{}
+			w.take(life, q, 1, &f)
+		}
+	}
+	back := map[*queue][]job.Envelope{}
+	now := time.Now()
+	for _, a := range f.waiting {
+		if _, lost := w.held.drop(a, now); lost {
+			back[a.queue] = append(back[a.queue], a.job.Envelope)
+		}
+	}
+	for q, jobs := range back {
+		for part := range slices.Chunk(jobs, job.MaxBatch) {
+			w.releaseCall(life, q, part)
+		}
+	}
+}
+
+func (w *Worker) releaseCall(ctx context.Context, q *queue, jobs []job.Envelope) {
+	ctx, cancel := context.WithTimeout(ctx, redisTime)
+	defer cancel()
+	epoch, _ := q.leased()
+	if err := w.redis.Release(ctx, q.name, epoch, jobs); err != nil {
+		w.metrics.errors.WithLabelValues("release").Inc()
+		w.log.WarnContext(ctx, "jobs not begun are left to their leases", keyQueue, q.name, keyCount, len(jobs), keyError, err)
+	}
+}

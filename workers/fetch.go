@@ -1,0 +1,247 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// gatherSlots is how long fetch lets slots gather when fewer than an eighth are
+// free: on a busy worker one take for several jobs, not one for each.
+const gatherSlots = time.Millisecond
+
+// tokens makes take tokens. The prefix is random: a worker that was restarted with
+// its old ID must not be answered with what its former self took.
+type tokens struct {
+	prefix string
+	n      uint64
+}
+
+func (t *tokens) next() string {
+	t.n++
+	return t.prefix + "-" + strconv.FormatUint(t.n, 36)
+}
+
+// fetch takes and begins jobs until ctx ends, and returns what it took and did not
+// begin. life outlives ctx: a take under way is waited for, because the jobs of one
+// that is broken off would be stranded until their leases end.
+func (w *Worker) fetch(ctx, life context.Context) []*attempt {
+	// Handlers get ctx's values, not its end: their end always has its own cause.
+	f := fetcher{base: context.WithoutCancel(ctx)}
+	f.quiet = retry{first: time.Millisecond, most: 50 * time.Millisecond}
+	for ctx.Err() == nil {
+		if !w.roomy(len(f.waiting)) {
+			w.awaitRoom(ctx)
+			f.waiting = w.begin(f.base, f.waiting)
+			continue
+		}
+		w.gather(ctx)
+		more, got := w.round(life, &f)
+		f.waiting = w.begin(f.base, f.waiting)
+		if got {
+			f.quiet.reset()
+		}
+		if len(f.waiting) == 0 && (!more || !got) {
+			w.idle(ctx, &f)
+		}
+	}
+	return f.waiting
+}
+
+// fetcher is what fetch remembers from one round to the next.
+type fetcher struct {
+	base    context.Context // of the handlers
+	waiting []*attempt      // taken, not begun: for want of a slot, or to be alone
+	quiet   retry           // bells in a row that rang for nothing
+	names   []string
+}
+
+// roomy reports whether something may be taken: nothing waits to begin, nothing
+// runs alone, a slot is free, and Postgres keeps up with the outcomes.
+func (w *Worker) roomy(waiting int) bool {
+	if waiting > 0 {
+		return false
+	}
+	h := w.held
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.running < h.slots && !h.alone && len(h.waiting)+h.sending < w.o.Buffer
+}
+
+func (w *Worker) awaitRoom(ctx context.Context) {
+	select {
+	case <-w.held.freed:
+	case <-ctx.Done():
+	}
+}
+
+// gather waits until an eighth of the slots is free, at most for a millisecond.
+func (w *Worker) gather(ctx context.Context) {
+	if !w.held.want(w.o.Concurrency / 8) {
+		return
+	}
+	defer w.held.want(1)
+	t := time.NewTimer(gatherSlots)
+	defer t.Stop()
+	for w.held.want(w.o.Concurrency / 8) {
+		select {
+		case <-w.held.freed:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// round asks the queues once, in their order, for as many jobs as there are free
+// slots. more: it is worth asking again at once. got: something was taken.
+func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
+	free := w.o.Concurrency - w.held.counts().running
+	for _, q := range w.order.next() {
+		if free <= len(f.waiting) {
+			return true, true
+		}
+		before := len(f.waiting)
+		if w.take(life, q, min(free-before, job.MaxBatch), f) {
+			more = true
+		}
+		got = got || len(f.waiting) > before
+	}
+	return more, got
+}
+
+// take asks one queue, and asks once more when the answer is that Redis holds a
+// newer epoch and there is nothing to announce in it.
+func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (more bool) {
+	if !q.taking.TryLock() {
+		return false // join is at it
+	}
+	defer q.taking.Unlock()
+	for range 2 {
+		epoch, ok := q.open()
+		now := time.Now()
+		if !ok || now.Before(q.again) {
+			return false
+		}
+		if q.token == "" {
+			q.token = w.tokens.next()
+		}
+		taken, err := w.takeCall(life, job.Take{
+			QueueName: q.name, Epoch: epoch, WorkerID: w.o.ID, Token: q.token, Limit: limit, Lease: w.o.Lease,
+		})
+		if err == nil {
+			q.token, q.again = "", time.Time{}
+			q.retry.reset()
+			q.accepted(epoch)
+			w.accept(life, q, taken, now, f)
+			return taken.More || len(taken.Jobs)+len(taken.Broken) >= limit
+		}
+		if !w.takeRefused(life, q, epoch, err) || !w.adopt(q) {
+			return false
+		}
+	}
+	return false
+}
+
+func (w *Worker) takeCall(ctx context.Context, t job.Take) (job.Taken, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisTime)
+	defer cancel()
+	taken, err := w.redis.Take(ctx, t)
+	if err == nil {
+		w.redisAnswered()
+	}
+	return taken, err
+}
+
+// takeRefused reports whether err is an answer (STALE), after which the next take
+// has a new token. After anything else Redis may or may not have leased jobs to us,
+// and the same token asks again, later.
+func (w *Worker) takeRefused(ctx context.Context, q *queue, epoch int64, err error) bool {
+	if w.stale(ctx, q, epoch, err) {
+		q.token = ""
+		return true
+	}
+	if q.retry.failures == 0 {
+		w.log.WarnContext(ctx, "cannot take jobs", keyQueue, q.name, keyError, err)
+	}
+	w.metrics.errors.WithLabelValues("take").Inc()
+	q.again = time.Now().Add(q.retry.next())
+	return false
+}
+
+// accept holds what was taken. A crash from here to the handler's call leaves
+// leases that end; a relay hands the jobs out again.
+func (w *Worker) accept(ctx context.Context, q *queue, t job.Taken, sent time.Time, f *fetcher) {
+	n := len(t.Jobs) + len(t.Broken)
+	if n == 0 {
+		return
+	}
+	list := make([]*attempt, 0, n)
+	for i := range t.Jobs {
+		e := &t.Jobs[i]
+		list = append(list, &attempt{job: Job{Envelope: *e}, queue: q, route: w.routes.find(q.name, e.Kind)})
+	}
+	for _, ref := range t.Broken {
+		e := job.Envelope{ID: ref.ID, DispatchID: ref.DispatchID, QueueName: q.name}
+		list = append(list, &attempt{job: Job{Envelope: e}, queue: q, route: w.routes.find(q.name, "")})
+	}
+	w.held.add(list, sent)
+	w.metrics.taken.WithLabelValues(q.name).Add(float64(n))
+	w.o.Failpoint(FailAfterTake)
+	for i, a := range list {
+		switch {
+		case i >= len(t.Jobs):
+			w.unreadable(ctx, a)
+		case a.route.handler == nil:
+			w.unknownKind(ctx, a)
+		default:
+			f.waiting = append(f.waiting, a)
+		}
+	}
+}
+
+// idle waits for a bell, or a second; shorter while a queue waits for its epoch.
+func (w *Worker) idle(ctx context.Context, f *fetcher) {
+	d := waitAtMost
+	f.names = f.names[:0]
+	for _, q := range w.queues {
+		f.names = append(f.names, q.name)
+		if _, open := q.open(); !open || !q.again.IsZero() {
+			d = waitJoining
+		}
+	}
+	start := time.Now()
+	err := w.waitCall(ctx, f.names, d)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		pause(ctx, waitJoining)
+	case time.Since(start) >= d:
+		f.quiet.reset()
+	default:
+		// A bell. One that rings again and again for nothing (a paused queue, other
+		// workers that are quicker) must not make this loop spin.
+		if d == waitJoining {
+			signal(w.joining)
+		}
+		if delay := f.quiet.next(); f.quiet.failures > 3 {
+			pause(ctx, delay)
+		}
+	}
+}
+
+func (w *Worker) waitCall(ctx context.Context, names []string, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, d+redisTime)
+	defer cancel()
+	err := w.redis.Wait(ctx, names, d)
+	if err == nil {
+		w.redisAnswered()
+	} else if !errors.Is(err, context.Canceled) {
+		w.metrics.errors.WithLabelValues("wait").Inc()
+	}
+	return err
+}

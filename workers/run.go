@@ -1,0 +1,62 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// run runs one attempt in its own goroutine.
+func (w *Worker) run(a *attempt) {
+	defer w.handlers.Done()
+	start := time.Now()
+	a.route.series.delay.Observe(startDelay(a.job.RunAt, start))
+	ctx, span := w.tracing.start(&a.ctx, a)
+	err := error(errGoexit) // stays when the handler ends its goroutine
+	defer func() {
+		if v := recover(); v != nil {
+			err = caught(v)
+		}
+		w.finish(ctx, a, err, time.Since(start))
+		endSpan(span, err)
+	}()
+	w.o.Failpoint(FailInHandler)
+	err = a.route.handler.Work(ctx, &a.job)
+}
+
+// finish judges a returned handler and gives back its slot. A crash between here
+// and reconcile loses the outcome, and the job runs again.
+func (w *Worker) finish(ctx context.Context, a *attempt, err error, ran time.Duration) {
+	o := a.judge(err, ran)
+	first := w.held.finish(a, &o)
+	a.cancel(nil)
+	a.route.series.run.Observe(ran.Seconds())
+	if err != nil && panicked(err) {
+		a.route.series.panics.Inc()
+	}
+	if !w.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	switch {
+	case !first:
+		w.log.DebugContext(ctx, "handler returned after it was given up", keyJob, a.job.ID, keyDispatch, a.job.DispatchID)
+	default:
+		w.log.DebugContext(ctx, "attempt ended", keyJob, a.job.ID, keyDispatch, a.job.DispatchID, keyOutcome, string(o.Kind), keyError, o.Error)
+	}
+}
+
+// end tells a's handler to stop, once; a later cause does not replace the first.
+func (w *Worker) end(a *attempt, now time.Time, cause error) {
+	w.held.mu.Lock()
+	news := w.held.endLocked(a, now)
+	w.held.mu.Unlock()
+	if news {
+		a.cancel(cause)
+	}
+}
+
+func panicked(err error) bool {
+	var p *panicError
+	return errors.As(err, &p) || errors.Is(err, errGoexit)
+}
