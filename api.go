@@ -137,6 +137,7 @@ func (j *Jobs) Queues(ctx context.Context) ([]job.QueueStats, error) {
 // express gives the API a relay's express lane.
 type express struct{ relay *relay.Relay }
 
+// Insert is [relay.Relay.Express].
 func (e express) Insert(ctx context.Context, s job.Spec) (int64, bool, error) {
 	return e.relay.Express(ctx, s)
 }

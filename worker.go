@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,10 @@ type Program struct {
 func (s *Service) ProgramWorker(p Program) (*workers.Worker, error) {
 	var handler workers.Handler = workers.HandlerFunc(func(context.Context, *workers.Job) error { return nil })
 	if len(p.Exec) > 0 {
+		// A missing program would fail every job it was given.
+		if _, err := exec.LookPath(p.Exec[0]); err != nil {
+			return nil, fmt.Errorf("worker: %w", err)
+		}
 		handler = workers.Exec(p.Exec, workers.ExecOptions{})
 	}
 	o := workers.Options{Concurrency: p.Concurrency, Timeout: p.Timeout, DrainTime: p.DrainTime}

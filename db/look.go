@@ -107,7 +107,7 @@ func countsByQueue(ctx context.Context, q *query.Queries) (scheduled, out map[st
 
 // Listing says which jobs [Store.List] shows.
 type Listing struct {
-	Queue  string // "" shows all queues; ready jobs are listed by queue in any case
+	Queue  string // "" shows all queues; with Filter "" it is looked for among [job.StatsCap] jobs
 	Filter string // "", ready, scheduled, out (dispatched and running) or dead
 	Limit  int    // 1 to 1000
 	Before int64  // with Filter "": ids below this one; 0: from the newest
@@ -125,12 +125,8 @@ func (s *Store) List(ctx context.Context, l Listing) ([]job.Job, error) {
 			if before <= 0 {
 				before = 1<<63 - 1
 			}
-			newest, err := q.ListNewest(ctx, query.ListNewestParams{BeforeID: before, MaxJobs: limit})
-			for _, r := range newest {
-				if l.Queue == "" || r.QueueName == l.Queue {
-					rows = append(rows, r)
-				}
-			}
+			var err error
+			rows, err = q.ListNewest(ctx, query.ListNewestParams{QueueName: l.Queue, BeforeID: before, MaxJobs: limit, Cap: job.StatsCap})
 			return err
 		case "ready":
 			return listReady(ctx, q, l.Queue, limit, &rows)
@@ -167,8 +163,9 @@ func (s *Store) List(ctx context.Context, l Listing) ([]job.Job, error) {
 }
 
 func listReady(ctx context.Context, q *query.Queries, queue string, limit int32, rows *[]query.ListNewestRow) error {
-	names, err := []string{queue}, error(nil)
+	names := []string{queue}
 	if queue == "" {
+		var err error
 		if names, err = q.ReadyQueueNames(ctx); err != nil {
 			return err
 		}

@@ -149,7 +149,7 @@ func (d *document) job(traceparent string) job.Spec {
 	return filled
 }
 
-// member reads one member of a job into s. The error is a [*wrongValue] or a
+// member reads one member of a job into s. The error is a [*wrongValueError] or a
 // [*job.FieldError]; faults deeper in the value are noted already.
 func (d *document) member(name string, s *job.Spec) error {
 	known := len(d.faults)
@@ -184,15 +184,15 @@ func (d *document) member(name string, s *job.Spec) error {
 			err = wrongType("an object", raw)
 		}
 	default:
-		err = &wrongValue{faultUnknown, "is not a field of a job"}
+		err = &wrongValueError{faultUnknown, "is not a field of a job"}
 	}
 	return err
 }
 
-// refuse notes err, which is nil, a [*wrongValue] or a [*job.FieldError], as a
+// refuse notes err, which is nil, a [*wrongValueError] or a [*job.FieldError], as a
 // fault of the field being read.
 func (d *document) refuse(name string, err error) {
-	var wrong *wrongValue
+	var wrong *wrongValueError
 	var field *job.FieldError
 	switch {
 	case errors.As(err, &wrong):
@@ -211,17 +211,17 @@ func (d *document) refuse(name string, err error) {
 	}
 }
 
-// wrongValue says what is wrong with a field, as [job.FieldError] does, with the
+// wrongValueError says what is wrong with a field, as [job.FieldError] does, with the
 // code of the fault.
-type wrongValue struct{ code, problem string }
+type wrongValueError struct{ code, problem string }
 
-func (e *wrongValue) Error() string { return e.problem }
+func (e *wrongValueError) Error() string { return e.problem }
 
 func wrongType(want string, raw []byte) error {
 	if raw[0] == 'n' {
-		return &wrongValue{faultNull, "must be " + want + ", is null; leave it out to have the default"}
+		return &wrongValueError{faultNull, "must be " + want + ", is null; leave it out to have the default"}
 	}
-	return &wrongValue{faultType, "must be " + want + ", is " + typeName(raw[0])}
+	return &wrongValueError{faultType, "must be " + want + ", is " + typeName(raw[0])}
 }
 
 func text(raw []byte) (string, error) {
@@ -239,11 +239,11 @@ func whole(raw []byte, low, high int) (int, error) {
 		return 0, wrongType("a whole number", raw)
 	}
 	if bytes.ContainsAny(raw, ".eE") {
-		return 0, &wrongValue{faultType, "must be a whole number without point or exponent"}
+		return 0, &wrongValueError{faultType, "must be a whole number without point or exponent"}
 	}
 	n, err := strconv.Atoi(string(raw))
 	if err != nil || n < low || n > high {
-		return 0, &wrongValue{faultRange, fmt.Sprintf("is %s, must be %d to %d", cut(string(raw), 20), low, high)}
+		return 0, &wrongValueError{faultRange, fmt.Sprintf("is %s, must be %d to %d", cut(string(raw), 20), low, high)}
 	}
 	return n, nil
 }
@@ -256,7 +256,7 @@ func moment(raw []byte) (time.Time, error) {
 	}
 	var t time.Time
 	if t.UnmarshalText([]byte(s)) != nil {
-		return time.Time{}, &wrongValue{faultFormat, "must be an RFC 3339 time such as 2026-12-01T09:00:00Z"}
+		return time.Time{}, &wrongValueError{faultFormat, "must be an RFC 3339 time such as 2026-12-01T09:00:00Z"}
 	}
 	t = t.UTC() // before the check, which looks at the year
 	return t, job.CheckRunAt(t)

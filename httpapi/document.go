@@ -208,8 +208,6 @@ func (d *document) escape() {
 	switch c {
 	case '/':
 		d.printed++
-	default:
-		d.printed += 2
 	case 'u':
 		r := d.hex()
 		switch {
@@ -233,6 +231,8 @@ func (d *document) escape() {
 		default:
 			d.printed += utf8.RuneLen(r)
 		}
+	default:
+		d.printed += 2
 	}
 }
 

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -49,10 +48,10 @@ func (s *Server) pass(next echo.HandlerFunc, c echo.Context) (err error) {
 		if v == nil {
 			return
 		}
-		if v == http.ErrAbortHandler {
+		if aborted, ok := v.(error); ok && errors.Is(aborted, http.ErrAbortHandler) {
 			panic(v) // net/http's own way to drop a connection
 		}
-		p := problemOf(context.Background(), fmt.Errorf("panic: %.1000v", v))
+		p := problemOf(c.Request().Context(), fmt.Errorf("panic: %.1000v", v))
 		p.stack = debug.Stack()
 		err = p
 	}()

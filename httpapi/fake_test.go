@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -91,7 +90,7 @@ func (f fakeLive) Live(context.Context, job.Job) (job.Live, error) { return f.li
 func newServer(t testing.TB, jobs Jobs, o Options) *Server {
 	t.Helper()
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s, err := New(jobs, o)
 	if err != nil {

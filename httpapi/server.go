@@ -156,7 +156,7 @@ func (s *Server) Run(ctx context.Context) error {
 		stop()
 		s.log.WarnContext(ctx, "http api cut off slow clients", logError, errors.Join(err, srv.Close()))
 	}
-	<-served
+	<-served // Serve says ErrServerClosed: what Shutdown had to say is said
 	s.log.InfoContext(ctx, "http api has ended")
 	return nil
 }

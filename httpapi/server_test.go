@@ -146,7 +146,9 @@ func exchange(ctx context.Context, addr, send string) (string, error) {
 
 func waitUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); !done(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatalf("waited 10 s until %s", what)
 		}

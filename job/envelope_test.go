@@ -142,11 +142,11 @@ func TestDecode_Refuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replace := func(old, new string) string {
+	replace := func(old, fresh string) string {
 		if !strings.Contains(string(data), old) {
 			t.Fatalf("no %s in %s", old, data)
 		}
-		return strings.Replace(string(data), old, new, 1)
+		return strings.Replace(string(data), old, fresh, 1)
 	}
 	for _, text := range []string{
 		"", "{}", "null", "[]", "5", "not json", string(data[:len(data)-1]), string(data) + "}",

@@ -42,7 +42,6 @@ type instant struct {
 	got  atomic.Int64
 	want int64
 	done chan struct{}
-	jobs []job.Envelope
 }
 
 func (s *instant) Take(_ context.Context, t job.Take) (job.Taken, error) {

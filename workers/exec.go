@@ -116,7 +116,7 @@ func said(exit *exec.ExitError, stderr string) error {
 	if stderr == "" {
 		return errors.New(exit.String())
 	}
-	return fmt.Errorf("%s: %s", exit, stderr)
+	return fmt.Errorf("%w: %s", exit, stderr)
 }
 
 // facts are the job's as environment variables.

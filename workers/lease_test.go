@@ -124,7 +124,7 @@ func TestBegin_FrozenBetweenTakeAndRun(t *testing.T) {
 			func(o *Options, _ *Registry) {
 				o.Failpoint = func(name string) {
 					if name == FailAfterTake && taken.Add(1) == 1 {
-						time.Sleep(time.Minute)
+						time.Sleep(time.Minute) // synctest: time passes in the bubble
 					}
 				}
 			})
@@ -165,7 +165,7 @@ func TestStale_AnnounceVerifyThenTake(t *testing.T) {
 		m.push("q", envelopes("k", 10, 1)...)
 		r.sleep(2 * time.Second)
 		for id, want := range map[int]error{1: job.ErrLeaseLost, 2: job.ErrLeaseLost, 3: nil, 4: nil} {
-			if got, _ := causes[id].Load().(error); got != want {
+			if got, _ := causes[id].Load().(error); !errors.Is(got, want) || (got == nil) != (want == nil) {
 				t.Errorf("cause of job %d = %v, want %v", id, got, want)
 			}
 		}

@@ -13,7 +13,7 @@ func (w *Worker) run(a *attempt) {
 	start := time.Now()
 	a.route.series.delay.Observe(startDelay(a.job.RunAt, start))
 	ctx, span := w.tracing.start(&a.ctx, a)
-	err := error(errGoexit) // stays when the handler ends its goroutine
+	err := errGoexit // stays when the handler ends its goroutine
 	defer func() {
 		if v := recover(); v != nil {
 			err = caught(v)

@@ -45,7 +45,7 @@ func (t *tracing) again() { t.idle.Store(false) }
 // start returns ctx with a consumer span, which continues the trace that the
 // producer left in the job's headers. The span is nil when there is nobody to see it.
 func (t *tracing) start(ctx context.Context, a *attempt) (context.Context, trace.Span) {
-	remote := remoteSpan(a.job.Headers)
+	remote := remoteSpan(ctx, a.job.Headers)
 	if remote.IsValid() {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, remote)
 	} else if t.idle.Load() {
@@ -77,7 +77,7 @@ func endSpan(span trace.Span, err error) {
 }
 
 // remoteSpan reads the W3C trace context out of a job's headers; most have none.
-func remoteSpan(headers json.RawMessage) trace.SpanContext {
+func remoteSpan(ctx context.Context, headers json.RawMessage) trace.SpanContext {
 	if !bytes.Contains(headers, []byte(`"traceparent"`)) {
 		return trace.SpanContext{}
 	}
@@ -88,8 +88,12 @@ func remoteSpan(headers json.RawMessage) trace.SpanContext {
 	if json.Unmarshal(headers, &carrier) != nil {
 		return trace.SpanContext{}
 	}
-	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
 		"traceparent": carrier.Traceparent, "tracestate": carrier.Tracestate,
 	})
-	return trace.SpanContextFromContext(ctx)
+	span := trace.SpanContextFromContext(ctx)
+	if !span.IsRemote() {
+		return trace.SpanContext{} // this process's own: the header was no good
+	}
+	return span
 }

@@ -56,15 +56,6 @@ func (s *settings) load() (rookery.Config, error) {
 	return rookery.LoadConfig(s.config, os.Getenv)
 }
 
-// open loads the configuration and opens the service.
-func (s *settings) open(ctx context.Context) (*rookery.Service, error) {
-	c, err := s.load()
-	if err != nil {
-		return nil, err
-	}
-	return rookery.Open(ctx, c)
-}
-
 func program() *cobra.Command {
 	var s settings
 	root := &cobra.Command{

@@ -2,8 +2,8 @@
 CREATE SCHEMA outbox;
 
 -- The truth about every job. No index mentions a column that changes, so that
--- every update is a HOT update; fillfactor 40 leaves room for the two or three
--- versions of a row's way (measured: 100 % HOT, at 50 it is 86-90 %). Nothing
+-- every update is a HOT update; fillfactor 36 leaves room for the two or three
+-- versions of a row's way (measured: docs/adr/0003-fillfactor-36.md). Nothing
 -- refers to it by a foreign key: each child row would lock its parent.
 -- The names of the CHECKs say the limit, because an INSERT that breaks one shows
 -- its producer little else.
@@ -38,7 +38,7 @@ CREATE TABLE outbox.jobs (
     CONSTRAINT jobs_run_at_is_between_years_1970_and_9999 CHECK (run_at >= '1970-01-01 00:00:00+00' AND run_at < '9999-01-01 00:00:00+00'),
     CONSTRAINT jobs_headers_is_an_object_of_at_most_8192_bytes CHECK (jsonb_typeof(headers) = 'object' AND octet_length(headers::text) <= 8192),
     CONSTRAINT jobs_payload_has_at_most_262144_bytes CHECK (size <= 262144)
-) WITH (fillfactor = 40, autovacuum_vacuum_insert_scale_factor = 0.5);
+) WITH (fillfactor = 36, autovacuum_vacuum_insert_scale_factor = 0.5);
 
 -- Jobs that are due and not dispatched: the claim reads it in the order of its
 -- key. priority is the job's, or -1 for a job whose worker was lost: it has waited

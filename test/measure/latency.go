@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -75,10 +76,9 @@ func latency(ctx context.Context, program string, rate int, d time.Duration) err
 		wg.Go(func() { _ = insert() })
 	}
 	wg.Wait()
-	time.Sleep(2 * time.Second) // the last ones finish
+	<-time.After(2 * time.Second) // the last ones finish
 	cancel()
-	<-ended
-	if err != nil {
+	if err = errors.Join(err, <-ended); err != nil {
 		return err
 	}
 	skip := int(warm.Seconds() * float64(rate))
