@@ -1,0 +1,213 @@
+package redisq
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/penguinmails/rookery/internal/devstack/devtest"
+	"github.com/penguinmails/rookery/job"
+	"github.com/redis/go-redis/v9"
+)
+
+// prompt is how long something may take that nobody waits a second for.
+const prompt = 500 * time.Millisecond
+
+// waiting calls Wait and returns where its error comes.
+func (f *fixture) waiting(ctx context.Context, d time.Duration, queues ...string) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f.Wait(ctx, queues, d) }()
+	return done
+}
+
+// blocked polls until a listener of this client has blocked n connections.
+func (f *fixture) blocked(n int) {
+	f.Helper()
+	devtest.Until(f, 5*time.Second, "blocked connections", func() (bool, error) {
+		f.bells.mu.Lock()
+		defer f.bells.mu.Unlock()
+		return len(f.bells.listeners) == n, nil
+	})
+}
+
+func in(t testing.TB, done <-chan error, limit time.Duration) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		t.Fatalf("Wait did not return within %s", limit)
+		return nil
+	}
+}
+
+func TestWait_HearsTheBellOfAnyQueue(t *testing.T) {
+	everywhere(t, func(t *testing.T, f *fixture) {
+		others := []*fixture{f.another(), f.another(), f.another()}
+		names := []string{f.queue, others[0].queue, others[1].queue, others[2].queue}
+		for _, f := range append(others, f, others[1]) {
+			done := f.waiting(context.Background(), time.Second, names...)
+			f.blocked(f.listenersFor(len(names)))
+			start := time.Now()
+			f.pushed(job.NewDispatchID(), 1)
+			f.no(in(t, done, prompt))
+			if d := time.Since(start); d > prompt {
+				t.Errorf("Wait returned %s after the push", d)
+			}
+			f.taken(start.String(), 10)
+		}
+		f.pushed(job.NewDispatchID(), 1)
+		f.no(in(t, f.waiting(context.Background(), time.Second, names...), prompt)) // rung before it waited
+	})
+}
+
+// listenersFor is how many connections wait for n queues.
+func (f *fixture) listenersFor(n int) int {
+	if f.bells.cluster {
+		return n
+	}
+	return 1
+}
+
+func TestWait_ReturnsAfterItsTime(t *testing.T) {
+	everywhere(t, func(t *testing.T, f *fixture) {
+		for _, c := range []struct{ d, least, most time.Duration }{
+			{0, 0, prompt},
+			{-time.Second, 0, prompt},
+			{30 * time.Millisecond, 30 * time.Millisecond, prompt},
+			{time.Hour, maxWait, 3 * maxWait},
+		} {
+			start := time.Now()
+			f.no(f.Wait(context.Background(), []string{f.queue}, c.d))
+			if d := time.Since(start); d < c.least || d > c.most {
+				t.Errorf("Wait(%s) took %s, want %s to %s", c.d, d, c.least, c.most)
+			}
+		}
+		f.no(f.Wait(context.Background(), nil, time.Millisecond))
+		if err := f.Wait(context.Background(), []string{"a{"}, time.Millisecond); err == nil {
+			t.Error("Wait for a bad name = nil, want an error")
+		}
+	})
+}
+
+func TestWait_EndsWithItsContext(t *testing.T) {
+	everywhere(t, func(t *testing.T, f *fixture) {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := f.waiting(ctx, time.Second, f.queue)
+		f.blocked(1)
+		start := time.Now()
+		cancel()
+		if err := in(t, done, prompt); !errors.Is(err, context.Canceled) || errors.Is(err, job.ErrUnavailable) {
+			t.Errorf("Wait = %v, want cancelled", err)
+		}
+		if d := time.Since(start); d > 50*time.Millisecond {
+			t.Logf("Wait returned %s after the end of its context", d) // a busy machine; in() bounds it
+		}
+		if err := f.Wait(ctx, []string{f.queue}, time.Second); !errors.Is(err, context.Canceled) {
+			t.Errorf("Wait with an ended context = %v", err)
+		}
+
+		// The connection it left blocked takes this token, and must give it back.
+		f.pushed(8, 1)
+		devtest.Until(t, 5*time.Second, "the token to be given back", func() (bool, error) {
+			f.bells.mu.Lock()
+			defer f.bells.mu.Unlock()
+			n, err := f.rdb.LLen(context.Background(), f.bell()).Result()
+			return n == 1 && len(f.bells.listeners) == 0, err
+		})
+	})
+}
+
+func TestWait_EndsWithClose(t *testing.T) {
+	everywhere(t, func(t *testing.T, f *fixture) {
+		c := New(clone(f.rdb))
+		g := &fixture{TB: t, Client: c, keys: f.keys, queue: f.queue}
+		var done []<-chan error
+		for range 5 {
+			done = append(done, g.waiting(context.Background(), time.Second, f.queue, f.another().queue))
+		}
+		g.blocked(map[bool]int{false: 5, true: 6}[g.bells.cluster])
+		start := time.Now()
+		f.no(c.Close())
+		if d := time.Since(start); d > prompt {
+			t.Errorf("Close took %s", d)
+		}
+		for _, d := range done {
+			if err := in(t, d, prompt); !errors.Is(err, redis.ErrClosed) || errors.Is(err, job.ErrUnavailable) {
+				t.Errorf("Wait = %v, want closed", err)
+			}
+		}
+		if err := c.Wait(context.Background(), []string{f.queue}, time.Second); !errors.Is(err, redis.ErrClosed) {
+			t.Errorf("Wait after Close = %v, want closed", err)
+		}
+		if _, err := c.Take(context.Background(), f.order("t1", 1)); !errors.Is(err, redis.ErrClosed) {
+			t.Errorf("Take after Close = %v, want closed", err)
+		}
+	})
+}
+
+// clone is a second connection pool to the same server.
+func clone(rdb redis.UniversalClient) redis.UniversalClient {
+	second, _ := blocking(rdb)
+	return second
+}
+
+func TestWait_WakesOnePerToken(t *testing.T) {
+	everywhere(t, func(t *testing.T, f *fixture) {
+		const sleepers = 20
+		var group sync.WaitGroup
+		var mu sync.Mutex
+		jobs := map[int64]int{}
+		for i := range sleepers {
+			group.Go(func() {
+				token := string(rune('a' + i))
+				for n := 0; ; n++ {
+					f.no(f.Wait(context.Background(), []string{f.queue}, time.Second))
+					o := f.order(token+string(rune('a'+n)), 1)
+					o.WorkerID = token
+					got, err := f.Take(context.Background(), o)
+					f.no(err)
+					if len(got.Jobs) == 1 {
+						mu.Lock()
+						jobs[got.Jobs[0].ID]++
+						mu.Unlock()
+						return
+					}
+				}
+			})
+		}
+		ids := make([]int64, sleepers)
+		for i := range ids {
+			ids[i] = int64(i + 1)
+		}
+		f.pushed(8, ids...)
+		group.Wait()
+		f.same("different jobs", len(jobs), sleepers)
+	})
+}
+
+func TestWait_TellsWhenRedisIsAway(t *testing.T) {
+	t.Parallel()
+	server := devtest.RedisServer(t)
+	f := newFixture(t, server.URL())
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	done := f.waiting(context.Background(), time.Second, f.queue)
+	if err := in(t, done, 5*time.Second); err != nil && !errors.Is(err, job.ErrUnavailable) {
+		t.Errorf("Wait = %v, want unavailable, or nothing heard", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	for what, call := range map[string]func() error{
+		"Take":  func() error { _, err := f.Take(ctx, f.order("t1", 1)); return err },
+		"Ping":  func() error { return f.Ping(ctx) },
+		"Depth": func() error { _, err := f.Depths(ctx, []string{f.queue}); return err },
+	} {
+		if err := call(); !errors.Is(err, job.ErrUnavailable) {
+			t.Errorf("%s = %v, want unavailable", what, err)
+		}
+	}
+}
