@@ -145,3 +145,7 @@ func (s *Service) Worker(registry *workers.Registry, o workers.Options) (*worker
 	}
 	return workers.New(s.store, s.redis, s.redis, registry, o)
 }
+
+// Quiet ends the log lines that the Redis driver prints by itself. It changes a
+// setting of the whole process, so it is for a program's main.
+func Quiet() { redisq.Quiet() }

@@ -14,7 +14,7 @@ import (
 )
 
 func migrateCommand(s *settings) *cobra.Command {
-	migrate := &cobra.Command{Use: "migrate", Short: "Bring the schema up, down, or show where it stands"}
+	migrate := group(&cobra.Command{Use: "migrate", Short: "Bring the schema up, down, or show where it stands"})
 	var all, yes bool
 	up := &cobra.Command{
 		Use: "up", Short: "Apply what is missing", Args: noArgs,
@@ -184,7 +184,14 @@ func withJobs(ctx context.Context, s *settings, do func(context.Context, *rooker
 
 func oneArg(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return &usageError{fmt.Errorf("usage: rookery %s", cmd.UseLine())}
+		return &usageError{fmt.Errorf("usage: %s", cmd.UseLine())}
+	}
+	return nil
+}
+
+func someArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return &usageError{fmt.Errorf("usage: %s", cmd.UseLine())}
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func enqueueCommand(s *settings) *cobra.Command {
 }
 
 func jobsCommand(s *settings) *cobra.Command {
-	jobs := &cobra.Command{Use: "jobs", Short: "Look at jobs, cancel them, send them again"}
+	jobs := group(&cobra.Command{Use: "jobs", Short: "Look at jobs, cancel them, send them again"})
 	jobs.AddCommand(jobsGet(s), jobsList(s),
 		jobsChange(s, "cancel", "Call jobs off; running handlers are told within 5 s", "cancelled", "was over already", (*rookery.Jobs).Cancel),
 		jobsChange(s, "redrive", "Send dead, cancelled or completed jobs again", "queued again", "is on its way already", (*rookery.Jobs).Redrive))
@@ -145,7 +145,7 @@ func jobsList(s *settings) *cobra.Command {
 
 func jobsChange(s *settings, use, short, done, not string, change func(*rookery.Jobs, context.Context, int64) (bool, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " ID …", Short: short, Args: cobra.MinimumNArgs(1),
+		Use: use + " ID …", Short: short, Args: someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
 				var errs []error

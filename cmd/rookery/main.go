@@ -26,6 +26,7 @@ var errFindings = errors.New("findings")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	rookery.Quiet()
 	err := program().ExecuteContext(ctx)
 	stop()
 	var usage *usageError
@@ -77,9 +78,23 @@ To try it: rookery dev`,
 	root.PersistentFlags().StringVar(&s.config, "config", "", "file of NAME=value lines; the environment wins over it")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of tables")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	group(root)
 	root.AddCommand(
 		serveCommand(&s), relayCommand(&s), workerCommand(&s), migrateCommand(&s), enqueueCommand(&s),
 		jobsCommand(&s), queuesCommand(&s), doctorCommand(&s), devCommand(), benchCommand(&s),
 	)
 	return root
+}
+
+// group makes c a command of commands: alone it prints help, and with one that it
+// does not have it fails, which cobra does for the root only.
+func group(c *cobra.Command) *cobra.Command {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return &usageError{fmt.Errorf("unknown command %q for %q; see %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())}
+	}
+	return c
 }

@@ -141,7 +141,7 @@ func runWorker(cmd *cobra.Command, s *settings, p rookery.Program, addr string) 
 }
 
 func benchCommand(s *settings) *cobra.Command {
-	bench := &cobra.Command{Use: "bench", Short: "Measure"}
+	bench := group(&cobra.Command{Use: "bench", Short: "Measure"})
 	var p rookery.Program
 	worker := &cobra.Command{
 		Use:   "worker --queue NAME [--concurrency N]",
