@@ -3,8 +3,11 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
@@ -85,6 +88,9 @@ func (s *Store) RefuseHead(ctx context.Context, queue string, hiPriority int16, 
 	var id int64
 	err := s.do(ctx, "refuse", func(q *query.Queries) error {
 		head, err := q.HeadOfQueue(ctx, query.HeadOfQueueParams{QueueName: queue, HiPriority: hiPriority})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

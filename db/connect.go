@@ -69,7 +69,10 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	free.MaxConns = 4
-	free.ConnConfig.RuntimeParams["application_name"] = "rookery"
+	for _, name := range []string{"application_name", "lock_timeout", "statement_timeout", "default_transaction_isolation"} {
+		free.ConnConfig.RuntimeParams[name] = pins[name]
+	}
+	free.BeforeConnect = s.beforeConnect
 	if s.look, err = pgxpool.NewWithConfig(ctx, free); err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}

@@ -25,8 +25,11 @@ func translate(verb string, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		var n net.Error
+		var scan pgx.ScanArgError
 		var refused *pgconn.ConnectError
 		switch {
+		case errors.As(err, &scan):
+			// A fault of ours: asked again, Postgres would answer the same.
 		case errors.As(err, &refused), errors.As(err, &n), pgconn.SafeToRetry(err), !errors.Is(err, context.Canceled):
 			// Without an answer from Postgres nobody knows what happened; every
 			// statement of ours may be sent again.

@@ -7,9 +7,9 @@ import (
 )
 
 // Dispatch and completion touch no index of outbox.jobs: design section 5,
-// PROTOCOL.md hole 23.
+// PROTOCOL.md hole 23. Not in parallel: while a transaction of any database of the
+// server has an id and stays open, Postgres prunes less, here 80 % were HOT.
 func TestHole23_DispatchAndCompletionAreHOT(t *testing.T) {
-	t.Parallel()
 	const jobs = 10_000
 	w := newWorld(t)
 	w.insert(jobs)

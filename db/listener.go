@@ -244,7 +244,7 @@ func (l *Listener) Hold(ctx context.Context) (bool, error) {
 func (l *Listener) Release(ctx context.Context) (passed func(context.Context) (bool, error), err error) {
 	var horizon int64
 	err = l.order(ctx, func(ctx context.Context, q *query.Queries) error {
-		if _, err := q.OpenGate(ctx); err != nil {
+		if err := q.OpenGate(ctx); err != nil {
 			return err
 		}
 		var err error

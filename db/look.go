@@ -11,14 +11,18 @@ import (
 
 // seeing runs a statement of the windows for people, on the pool whose plans are
 // free.
-func (s *Store) seeing(verb string, run func(*query.Queries) error) error {
-	return translate(verb, run(query.New(s.look)))
+func (s *Store) seeing(ctx context.Context, verb string, run func(*query.Queries) error) error {
+	err := run(query.New(s.look))
+	if err != nil && s.refusedPins(ctx, err) {
+		err = run(query.New(s.look))
+	}
+	return translate(verb, err)
 }
 
 // Job returns one job with its payload, or [job.ErrNotFound].
 func (s *Store) Job(ctx context.Context, id int64) (job.Job, error) {
 	var out job.Job
-	err := s.seeing("get job", func(q *query.Queries) error {
+	err := s.seeing(ctx, "get job", func(q *query.Queries) error {
 		row, err := q.GetJob(ctx, id)
 		out = job.Job{
 			ID: row.ID, QueueName: row.QueueName, Kind: row.Kind, Payload: row.Payload, Headers: raw(row.Headers),
@@ -39,7 +43,7 @@ func (s *Store) Job(ctx context.Context, id int64) (job.Job, error) {
 // thousand, in their order.
 func (s *Store) Attempts(ctx context.Context, id int64) ([]job.Attempt, error) {
 	out := []job.Attempt{}
-	err := s.seeing("list attempts", func(q *query.Queries) error {
+	err := s.seeing(ctx, "list attempts", func(q *query.Queries) error {
 		rows, err := q.ListAttempts(ctx, id)
 		for _, row := range rows {
 			out = append(out, job.Attempt{
@@ -56,7 +60,7 @@ func (s *Store) Attempts(ctx context.Context, id int64) ([]job.Attempt, error) {
 // at [job.StatsCap].
 func (s *Store) QueueStats(ctx context.Context) ([]job.QueueStats, error) {
 	var out []job.QueueStats
-	err := s.seeing("queue stats", func(q *query.Queries) error {
+	err := s.seeing(ctx, "queue stats", func(q *query.Queries) error {
 		queues, err := q.ListQueues(ctx)
 		if err != nil {
 			return err
@@ -118,7 +122,7 @@ type Listing struct {
 func (s *Store) List(ctx context.Context, l Listing) ([]job.Job, error) {
 	limit := int32(min(max(l.Limit, 1), 1000))
 	var rows []query.ListNewestRow
-	err := s.seeing("list jobs", func(q *query.Queries) error {
+	err := s.seeing(ctx, "list jobs", func(q *query.Queries) error {
 		switch l.Filter {
 		case "":
 			before := l.Before
@@ -187,7 +191,7 @@ func listReady(ctx context.Context, q *query.Queries, queue string, limit int32,
 
 // Cancel calls a job off; false: it was over already. See outbox.cancel.
 func (s *Store) Cancel(ctx context.Context, id int64) (done bool, err error) {
-	err = s.seeing("cancel", func(q *query.Queries) error {
+	err = s.seeing(ctx, "cancel", func(q *query.Queries) error {
 		done, err = q.CancelJob(ctx, id)
 		return err
 	})
@@ -197,7 +201,7 @@ func (s *Store) Cancel(ctx context.Context, id int64) (done bool, err error) {
 // Redrive sends a job that is over again; false: it is on its way. See
 // outbox.redrive.
 func (s *Store) Redrive(ctx context.Context, id int64) (done bool, err error) {
-	err = s.seeing("redrive", func(q *query.Queries) error {
+	err = s.seeing(ctx, "redrive", func(q *query.Queries) error {
 		done, err = q.RedriveJob(ctx, id)
 		return err
 	})
@@ -218,7 +222,7 @@ type ProcessRow struct {
 // Processes lists relays and workers.
 func (s *Store) Processes(ctx context.Context) ([]ProcessRow, error) {
 	var out []ProcessRow
-	err := s.seeing("list processes", func(q *query.Queries) error {
+	err := s.seeing(ctx, "list processes", func(q *query.Queries) error {
 		rows, err := q.ListProcesses(ctx)
 		for _, r := range rows {
 			out = append(out, ProcessRow{ID: r.ID, Role: r.Role, Host: r.Host, PID: r.Pid, StartedAt: r.StartedAt, BeatAt: r.BeatAt, RedisAt: r.RedisAt})

@@ -34,10 +34,10 @@ type Migrator struct {
 
 // Migration is one step of the schema.
 type Migration struct {
-	Version   int64
-	Name      string
-	Applied   bool
-	AppliedAt time.Time // zero when it is not applied
+	Version   int64     `json:"version"`
+	Name      string    `json:"name"`
+	Applied   bool      `json:"applied"`
+	AppliedAt time.Time `json:"applied_at,omitzero"` // zero when it is not applied
 }
 
 // NewMigrator connects to nothing yet.

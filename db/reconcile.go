@@ -15,7 +15,9 @@ import (
 // outcomes of one attempt. Starts are recorded by a statement of their own, before
 // the others; a start that does not come back says nothing about its attempt.
 func (s *Store) Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
-	sorted := slices.SortedFunc(slices.Values(outcomes), func(a, b job.Outcome) int { return cmp.Compare(a.Ref.ID, b.Ref.ID) })
+	sorted := slices.SortedFunc(slices.Values(outcomes), func(a, b job.Outcome) int {
+		return cmp.Or(cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.DispatchID, b.Ref.DispatchID))
+	})
 	var (
 		ends   = query.ReconcileParams{WorkerID: workerID}
 		starts = query.MarkRunningParams{WorkerID: workerID}

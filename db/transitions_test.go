@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -223,9 +224,8 @@ func TestTransitions_HandlerCancelsItself(t *testing.T) {
 func TestTransitions_StaleAttemptChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, h := range happenings() {
-		switch h.event {
-		case job.EventDispatch, job.EventCancel, job.EventRedrive:
-			continue // name no attempt
+		if slices.Contains([]job.Event{job.EventDispatch, job.EventCancel, job.EventRedrive}, h.event) {
+			continue // names no attempt
 		}
 		for _, now := range []job.Status{job.Queued, job.Dispatched, job.Running} {
 			t.Run(string(h.event)+" "+h.name+" "+string(now), func(t *testing.T) {
@@ -233,11 +233,9 @@ func TestTransitions_StaleAttemptChangesNothing(t *testing.T) {
 				w := newWorld(t)
 				old := w.bring(job.Queued)
 				ref := w.claim(1).Jobs[0].Ref()
-				switch now {
-				case job.Queued:
-					w.reconcile(job.Snoozed, 0, ref)
-				case job.Running:
-					w.reconcile(job.Started, 0, ref)
+				moves := map[job.Status]job.OutcomeKind{job.Queued: job.Snoozed, job.Running: job.Started}
+				if kind, moved := moves[now]; moved {
+					w.reconcile(kind, 0, ref)
 				}
 				want := w.traces(ref.ID)
 				var err error

@@ -17,6 +17,9 @@ import (
 
 func TestMain(m *testing.M) { devtest.Main(m) }
 
+// epochStart is before every moment of a test.
+var epochStart time.Time
+
 // patience bounds every wait. Nothing is concluded from how long one took.
 const patience = 30 * time.Second
 
@@ -244,14 +247,6 @@ func (w *world) all(runs ...func(context.Context) error) {
 	if w.Failed() {
 		w.FailNow()
 	}
-}
-
-func refsOf(batches ...job.Batch) []job.Ref {
-	var refs []job.Ref
-	for _, b := range batches {
-		refs = append(refs, b.Refs()...)
-	}
-	return refs
 }
 
 func idsOf(b job.Batch) string {

@@ -77,7 +77,8 @@ gone AS (
 ),
 moved AS (
     UPDATE outbox.jobs AS j
-    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = @dispatch_id::bigint, dispatched_at = now()
+    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = @dispatch_id::bigint, dispatched_at = now(),
+        started_at = NULL, worker_id = NULL -- of the attempt before: a loss would be put down to them
     FROM gone
     WHERE j.id = gone.job_id AND j.status = 'queued'
     RETURNING j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count, j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload
@@ -110,24 +111,37 @@ LIMIT 1;
 
 -- name: RefuseJob :execrows
 -- A job that cannot be claimed or encoded must not hold up the others. dispatch_id
--- 0 refuses a job that is still queued. Locks ready, scheduled, then jobs.
+-- 0 refuses a job that is still queued; with any other the narrow rows are left
+-- alone: they would be a later attempt's. Locks ready, scheduled, then jobs: the
+-- UPDATE asks for the DELETEs' counts, or it would run before them.
 -- arrow: queued dispatched -refuse-> dead
 WITH seen AS (
-    SELECT j.id, j.queue_name, j.priority, j.run_at FROM outbox.jobs AS j WHERE j.id = @id
+    SELECT j.id, j.queue_name, j.priority, j.run_at
+    FROM outbox.jobs AS j
+    WHERE j.id = @id AND j.status = 'queued' AND @dispatch_id::bigint = 0
+),
+place AS (
+    SELECT seen.id, seen.queue_name, seen.priority FROM seen
+    UNION ALL
+    SELECT seen.id, seen.queue_name, -1 FROM seen
 ),
 unready AS (
     DELETE FROM outbox.ready AS r
-    USING seen
-    WHERE r.queue_name = seen.queue_name AND r.priority IN (-1, seen.priority) AND r.job_id = seen.id
+    USING place
+    WHERE r.queue_name = place.queue_name AND r.priority = place.priority AND r.job_id = place.id
+    RETURNING r.job_id
 ),
 unscheduled AS (
     DELETE FROM outbox.scheduled AS s
     USING seen
     WHERE s.run_at = seen.run_at AND s.job_id = seen.id
+    RETURNING s.job_id
 ),
 refused AS (
     UPDATE outbox.jobs AS j
     SET status = 'dead', finished_at = now(), last_error = @reason::text
+    FROM (SELECT count(*) AS rows FROM unready) AS first
+    CROSS JOIN (SELECT count(*) AS rows FROM unscheduled) AS second
     WHERE j.id = @id
       AND (j.status = 'queued' AND @dispatch_id::bigint = 0 OR j.status = 'dispatched' AND j.dispatch_id = @dispatch_id)
     RETURNING j.id, j.queue_name, j.kind, j.attempt_count

@@ -39,10 +39,11 @@ WITH RECURSIVE found AS (
 SELECT f.queue_name::text AS queue_name FROM found AS f WHERE f.queue_name IS NOT NULL;
 
 -- name: ListNewest :many
--- Jobs by id, the newest first.
+-- Jobs by id, the newest first; those of one queue are looked for no further than
+-- the cap.
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.finished_at, j.worker_id, j.last_error
-FROM outbox.jobs AS j
-WHERE j.id < @before_id
+FROM (SELECT newest.* FROM outbox.jobs AS newest WHERE newest.id < @before_id ORDER BY newest.id DESC LIMIT @cap) AS j
+WHERE @queue_name::text = '' OR j.queue_name = @queue_name
 ORDER BY j.id DESC
 LIMIT @max_jobs;
 

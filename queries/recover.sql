@@ -10,8 +10,8 @@ SET relay_id = @relay_id, taken_at = now()
 WHERE d.id = ANY (ARRAY(
     SELECT old.id
     FROM outbox.dispatches AS old
-    JOIN outbox.queues AS q ON q.name = old.queue_name AND q.epoch = old.epoch
-    WHERE old.created_at < now() - interval '2 seconds'
+    WHERE old.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = old.queue_name)
+      AND old.created_at < now() - interval '2 seconds'
       AND old.taken_at < now() - interval '2 seconds'
       AND old.seq IS NULL
       AND old.lease_until IS NULL
@@ -50,28 +50,30 @@ WITH page AS (
     LIMIT 50
     FOR UPDATE SKIP LOCKED
 ),
-member AS (
-    SELECT page.id, unnest(page.job_ids) AS job_id FROM page
-),
 alive AS (
-    SELECT member.id, array_agg(j.id) AS job_ids
-    FROM member
-    JOIN outbox.jobs AS j ON j.id = member.job_id
-    WHERE j.dispatch_id = member.id AND j.status IN ('dispatched', 'running')
-    GROUP BY member.id
+    -- Not a join: prepared on empty tables that reads all of jobs.
+    SELECT page.id, page.created_at, cardinality(page.job_ids) AS listed, ARRAY(
+        SELECT j.id
+        FROM outbox.jobs AS j
+        WHERE j.id = ANY (page.job_ids) AND j.dispatch_id = page.id AND j.status IN ('dispatched', 'running')
+    ) AS job_ids
+    FROM page
 ),
 swept AS (
     DELETE FROM outbox.dispatches AS d
-    WHERE d.id = ANY (ARRAY(SELECT page.id FROM page WHERE NOT EXISTS (SELECT FROM alive WHERE alive.id = page.id)))
+    WHERE d.id = ANY (ARRAY(SELECT alive.id FROM alive WHERE cardinality(alive.job_ids) = 0))
     RETURNING d.id
 ),
 shortened AS (
     UPDATE outbox.dispatches AS d
-    SET job_ids = alive.job_ids
-    FROM alive
-    WHERE d.id = alive.id
-      AND d.created_at < now() - interval '1 minute'
-      AND cardinality(alive.job_ids) * 10 < cardinality(d.job_ids)
+    SET job_ids = (SELECT alive.job_ids FROM alive WHERE alive.id = d.id)
+    WHERE d.id = ANY (ARRAY(
+        SELECT alive.id
+        FROM alive
+        WHERE alive.created_at < now() - interval '1 minute'
+          AND cardinality(alive.job_ids) > 0
+          AND cardinality(alive.job_ids) * 10 < alive.listed
+    ))
     RETURNING d.id
 )
 SELECT

@@ -147,7 +147,9 @@ stray AS (
     SELECT slice.id, slice.queue_name, slice.priority, slice.size
     FROM slice
     WHERE slice.status = 'queued'
-      AND NOT EXISTS (SELECT FROM outbox.ready AS r WHERE r.queue_name = slice.queue_name AND r.priority IN (-1, slice.priority) AND r.job_id = slice.id)
+      -- Two probes by the whole key: "priority IN" may read the queue's whole backlog.
+      AND NOT EXISTS (SELECT FROM outbox.ready AS r WHERE r.queue_name = slice.queue_name AND r.priority = slice.priority AND r.job_id = slice.id)
+      AND NOT EXISTS (SELECT FROM outbox.ready AS r WHERE r.queue_name = slice.queue_name AND r.priority = -1 AND r.job_id = slice.id)
       AND NOT EXISTS (SELECT FROM outbox.scheduled AS s WHERE s.run_at = slice.run_at AND s.job_id = slice.id)
 ),
 back AS (

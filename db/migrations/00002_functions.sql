@@ -267,7 +267,9 @@ BEGIN
     -- behind is replaced, not kept: a claim that sees the job still cancelled may be
     -- about to delete it.
     DELETE FROM outbox.ready AS r
-    WHERE r.queue_name = known.queue_name AND r.priority IN (-1, known.priority) AND r.job_id = known.id;
+    WHERE r.queue_name = known.queue_name AND r.priority = -1 AND r.job_id = known.id;
+    DELETE FROM outbox.ready AS r
+    WHERE r.queue_name = known.queue_name AND r.priority = known.priority AND r.job_id = known.id;
     INSERT INTO outbox.ready (queue_name, priority, job_id, size)
     VALUES (known.queue_name, known.priority, known.id, known.size)
     ON CONFLICT DO NOTHING;

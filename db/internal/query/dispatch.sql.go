@@ -58,7 +58,8 @@ gone AS (
 ),
 moved AS (
     UPDATE outbox.jobs AS j
-    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $11::bigint, dispatched_at = now()
+    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $11::bigint, dispatched_at = now(),
+        started_at = NULL, worker_id = NULL -- of the attempt before: a loss would be put down to them
     FROM gone
     WHERE j.id = gone.job_id AND j.status = 'queued'
     RETURNING j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count, j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload

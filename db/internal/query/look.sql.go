@@ -235,15 +235,17 @@ func (q *Queries) ListDead(ctx context.Context, arg ListDeadParams) ([]ListDeadR
 
 const listNewest = `-- name: ListNewest :many
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.finished_at, j.worker_id, j.last_error
-FROM outbox.jobs AS j
-WHERE j.id < $1
+FROM (SELECT newest.id, newest.queue_name, newest.kind, newest.payload, newest.priority, newest.status, newest.dispatch_id, newest.attempt_count, newest.failure_count, newest.lost_count, newest.max_attempts, newest.run_at, newest.created_at, newest.dispatched_at, newest.started_at, newest.finished_at, newest.worker_id, newest.last_error, newest.headers, newest.size FROM outbox.jobs AS newest WHERE newest.id < $1 ORDER BY newest.id DESC LIMIT $2) AS j
+WHERE $3::text = '' OR j.queue_name = $3
 ORDER BY j.id DESC
-LIMIT $2
+LIMIT $4
 `
 
 type ListNewestParams struct {
-	BeforeID int64
-	MaxJobs  int32
+	BeforeID  int64
+	Cap       int32
+	QueueName string
+	MaxJobs   int32
 }
 
 type ListNewestRow struct {
@@ -263,9 +265,15 @@ type ListNewestRow struct {
 	LastError    *string
 }
 
-// Jobs by id, the newest first.
+// Jobs by id, the newest first; those of one queue are looked for no further than
+// the cap.
 func (q *Queries) ListNewest(ctx context.Context, arg ListNewestParams) ([]ListNewestRow, error) {
-	rows, err := q.db.Query(ctx, listNewest, arg.BeforeID, arg.MaxJobs)
+	rows, err := q.db.Query(ctx, listNewest,
+		arg.BeforeID,
+		arg.Cap,
+		arg.QueueName,
+		arg.MaxJobs,
+	)
 	if err != nil {
 		return nil, err
 	}

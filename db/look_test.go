@@ -1,0 +1,171 @@
+package db_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/penguinmails/rookery/db"
+	"github.com/penguinmails/rookery/job"
+)
+
+func (w *world) list(l db.Listing) []int64 {
+	w.Helper()
+	jobs, err := w.List(w.Context(), l)
+	if err != nil {
+		w.Fatalf("List(%+v): %v", l, err)
+	}
+	out := []int64{}
+	for _, j := range jobs {
+		out = append(out, j.ID)
+		if len(j.Payload) != 0 {
+			w.Errorf("List(%+v) shows the payload of job %d", l, j.ID)
+		}
+	}
+	return out
+}
+
+func TestList_ByFilter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	out := []int64{w.bring(job.Dispatched).ID, w.bring(job.Running).ID}
+	dead := []int64{w.bring(job.Dead).ID, w.bring(job.Dead).ID}
+	w.bring(job.Completed)
+	ready := []int64{w.urgent(9), w.urgent(3)}
+	w.later(1, "2 hours")
+	w.later(1, "1 hour")
+	other := get[int64](w, "INSERT INTO outbox.jobs (queue_name) VALUES ('zz-other') RETURNING id")
+	later := get[[]int64](w, "SELECT array_agg(job_id ORDER BY run_at) FROM outbox.scheduled")
+	all := get[[]int64](w, "SELECT array_agg(id ORDER BY id DESC) FROM outbox.jobs")
+
+	for _, tt := range []struct {
+		name string
+		l    db.Listing
+		want []int64
+	}{
+		{"newest", db.Listing{Limit: 100}, all},
+		{"two newest", db.Listing{Limit: 2}, all[:2]},
+		{"before", db.Listing{Limit: 2, Before: all[1]}, all[2:4]},
+		{"limit 0 is 1", db.Listing{}, all[:1]},
+		{"newest of a queue", db.Listing{Queue: queue, Limit: 100}, all[1:]},
+		{"a page of a queue is full", db.Listing{Queue: queue, Limit: 1}, all[1:2]},
+		{"ready", db.Listing{Filter: "ready", Limit: 100}, []int64{ready[1], ready[0], other}},
+		{"ready, limited", db.Listing{Filter: "ready", Limit: 2}, []int64{ready[1], ready[0]}},
+		{"ready of a queue", db.Listing{Filter: "ready", Queue: queue, Limit: 100}, []int64{ready[1], ready[0]}},
+		{"scheduled", db.Listing{Filter: "scheduled", Limit: 100}, later},
+		{"scheduled of another", db.Listing{Filter: "scheduled", Queue: "zz-other", Limit: 100}, []int64{}},
+		{"out", db.Listing{Filter: "out", Limit: 100}, out},
+		{"out, limited", db.Listing{Filter: "out", Queue: queue, Limit: 1}, out[:1]},
+		{"dead, the last first", db.Listing{Filter: "dead", Limit: 100}, []int64{dead[1], dead[0]}},
+		{"dead of another", db.Listing{Filter: "dead", Queue: "zz-other", Limit: 100}, []int64{}},
+	} {
+		if diff := cmp.Diff(tt.want, w.list(tt.l)); diff != "" {
+			t.Errorf("%s: List(%+v) (-want +got):\n%s", tt.name, tt.l, diff)
+		}
+	}
+	var field *job.FieldError
+	if _, err := w.List(t.Context(), db.Listing{Filter: "lost"}); !errors.As(err, &field) || field.Field != "filter" {
+		t.Errorf("List(filter lost) = %v, want a FieldError of filter", err)
+	}
+}
+
+func TestQueueStats_Counts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bring(job.Dispatched)
+	w.bring(job.Running)
+	w.bring(job.Dead)
+	w.insert(3)
+	w.exec("UPDATE outbox.jobs SET run_at = '2020-01-02 03:04:05Z' WHERE id = (SELECT max(id) FROM outbox.jobs)")
+	w.later(2, "1 hour")
+	w.begin("empty")
+	if err := w.SetWindow(t.Context(), "empty", 77); err != nil {
+		t.Fatal(err)
+	}
+	w.sweep(job.Cursor{}) // finished rows count no more
+
+	got, err := w.QueueStats(t.Context())
+	if err != nil || len(got) != 2 {
+		t.Fatalf("QueueStats = %+v, %v, want two queues", got, err)
+	}
+	if s := got[0]; s.Name != "empty" || s.Ready+s.Scheduled+s.Out != 0 || s.OldestAt != nil || s.WindowSize != 77 || s.Epoch != 1 {
+		t.Errorf("the empty queue = %+v", s)
+	}
+	s := got[1]
+	if s.Name != queue || s.Ready != 3 || s.Scheduled != 2 || s.Out != 2 || s.WindowSize != job.DefaultWindow || s.Paused {
+		t.Errorf("the queue = %+v, want 3 ready, 2 scheduled, 2 out", s)
+	}
+	if s.OldestAt == nil || s.OldestAt.Year() != 2020 {
+		t.Errorf("oldest_at = %v, want 2020", s.OldestAt)
+	}
+}
+
+func TestSetPaused_AndWindowOfNewQueues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var field *job.FieldError
+	if err := w.SetPaused(t.Context(), "a b", true); !errors.As(err, &field) {
+		t.Errorf("SetPaused(a b) = %v, want a FieldError", err)
+	}
+	if err := w.SetWindow(t.Context(), "{x}", 1); !errors.As(err, &field) {
+		t.Errorf("SetWindow({x}) = %v, want a FieldError", err)
+	}
+	refusedValue(t, "SetWindow(0)", w.SetWindow(t.Context(), queue, 0), "23514")
+	if err := errors.Join(w.SetPaused(t.Context(), "new", true), w.SetWindow(t.Context(), "newer", 5)); err != nil {
+		t.Fatal(err)
+	}
+	// A queue that an operator made before any relay is still opened by one.
+	if epoch := w.begin("new"); epoch != 1 {
+		t.Errorf("the first epoch = %d, want 1", epoch)
+	}
+	queues, _, err := w.Queues(t.Context())
+	if err != nil || len(queues) != 3 || !queues[1].Paused || queues[2].WindowSize != 5 {
+		t.Errorf("Queues = %+v, %v", queues, err)
+	}
+}
+
+func TestJob_AndItsAttempts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := get[int64](w, `INSERT INTO outbox.jobs (queue_name, kind, payload, headers, priority, max_attempts)
+		VALUES ('mail', 'welcome', '{"to": "a@b.c"}', '{"h": 1}', 7, 2) RETURNING id`)
+	fresh, err := w.Job(t.Context(), id)
+	if err != nil {
+		t.Fatalf("Job: %v", err)
+	}
+	want := job.Job{ID: id, QueueName: queue, Kind: "welcome", Payload: []byte(`{"to": "a@b.c"}`), Headers: []byte(`{"h": 1}`),
+		Priority: 7, Status: job.Queued, MaxAttempts: 2, RunAt: fresh.RunAt, CreatedAt: fresh.CreatedAt}
+	if diff := cmp.Diff(want, fresh); diff != "" || fresh.RunAt.IsZero() || fresh.CreatedAt.IsZero() {
+		t.Errorf("Job (-want +got):\n%s", diff)
+	}
+	if got, err := w.Attempts(t.Context(), id); err != nil || got == nil || len(got) != 0 {
+		t.Errorf("Attempts = %v, %v, want an empty list", got, err)
+	}
+	for _, o := range []job.Outcome{{Kind: job.Failed, Error: "first", Stack: "goroutine 1"}, {Kind: job.Failed}} {
+		o.Ref = w.claim(1).Jobs[0].Ref()
+		if _, err := w.Reconcile(t.Context(), worker, []job.Outcome{o}); err != nil {
+			t.Fatalf("Reconcile: %v", err)
+		}
+	}
+	j, err := w.Job(t.Context(), id)
+	if err != nil || j.Status != job.Dead || j.FailureCount != 2 || j.AttemptCount != 2 || j.WorkerID != worker ||
+		j.LastError != "first" || j.FinishedAt == nil || j.StartedAt == nil || j.DispatchedAt == nil {
+		t.Errorf("Job = %+v, %v, want dead after two failures", j, err)
+	}
+	got, err := w.Attempts(t.Context(), id)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("Attempts = %v, %v, want 2", got, err)
+	}
+	var errs []string
+	for i, a := range got {
+		errs = append(errs, string(a.Error))
+		if a.JobID != id || a.AttemptCount != int32(i+1) || a.Outcome != "fail" || a.WorkerID != worker || a.StartedAt == nil || a.FinishedAt.IsZero() {
+			t.Errorf("attempt = %+v", a)
+		}
+	}
+	if !slices.Equal(errs, []string{`{"stack": "goroutine 1", "message": "first"}`, ""}) {
+		t.Errorf("errors = %q", errs)
+	}
+}
