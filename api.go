@@ -72,9 +72,16 @@ func (s *Service) Jobs(ctx context.Context) (*Jobs, error) {
 	return &Jobs{pool: pool, store: s.store, redis: s.redis}, nil
 }
 
-// Insert inserts all of specs or none, and returns their ids in order.
+// Insert inserts all of specs or none, and returns their ids in order. The error
+// wraps [job.ErrUnavailable] when Postgres did not answer, which leaves open whether
+// they were inserted, and [job.ErrConflict] when another transaction was in the way.
 func (j *Jobs) Insert(ctx context.Context, specs []job.Spec) ([]int64, error) {
-	return outbox.InsertSpecs(ctx, j.pool, specs)
+	ids, err := outbox.InsertSpecs(ctx, j.pool, specs)
+	var field *job.FieldError
+	if err == nil || errors.As(err, &field) {
+		return ids, err
+	}
+	return ids, db.Translate("insert", err) // outbox leaves its callers the driver's own errors
 }
 
 // Job returns one job, or [job.ErrNotFound].

@@ -12,6 +12,10 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
+// Translate turns an error of pgx into the words of package job, as the Store does
+// with its own, for statements that were sent past it.
+func Translate(verb string, err error) error { return translate(verb, err) }
+
 // translate turns what pgx and Postgres say into the words of package job, wrapped
 // with the verb. It is the only place that knows SQLSTATEs
 // (https://www.postgresql.org/docs/15/errcodes-appendix.html).

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/penguinmails/rookery/db/internal/query"
@@ -11,8 +12,8 @@ import (
 )
 
 // Reconcile records the outcomes of a worker and returns a verdict for each it
-// accepted; the others' attempts are over. It refuses, as a bug of the caller, two
-// outcomes of one attempt. Starts are recorded by a statement of their own, before
+// accepted; the others' attempts are over. It refuses, as bugs of the caller, two
+// outcomes of one attempt and an outcome it does not know. Starts are recorded by a statement of their own, before
 // the others; a start that does not come back says nothing about its attempt.
 func (s *Store) Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
 	sorted := slices.SortedFunc(slices.Values(outcomes), func(a, b job.Outcome) int {
@@ -26,17 +27,22 @@ func (s *Store) Reconcile(ctx context.Context, workerID string, outcomes []job.O
 		if i > 0 && sorted[i-1].Ref == o.Ref {
 			return nil, &job.DataError{SQLState: "21000", Message: "two outcomes for attempt " + o.Ref.String()}
 		}
-		if o.Kind == job.Started {
+		ran := min(max(o.Ran, 0), job.MaxDelay).Microseconds()
+		switch o.Kind {
+		case job.Started:
 			starts.JobIDs = append(starts.JobIDs, o.Ref.ID)
 			starts.DispatchIDs = append(starts.DispatchIDs, o.Ref.DispatchID)
-			starts.RanUs = append(starts.RanUs, o.Ran.Microseconds())
+			starts.RanUs = append(starts.RanUs, ran)
 			continue
+		case job.Succeeded, job.Failed, job.Snoozed, job.Discarded, job.CalledOff:
+		default:
+			return nil, &job.DataError{SQLState: "22023", Message: fmt.Sprintf("attempt %s: no outcome is called %q", o.Ref, o.Kind)}
 		}
 		ends.JobIDs = append(ends.JobIDs, o.Ref.ID)
 		ends.DispatchIDs = append(ends.DispatchIDs, o.Ref.DispatchID)
 		ends.Outcomes = append(ends.Outcomes, string(o.Kind))
 		ends.DelaysMs = append(ends.DelaysMs, job.ClampDelay(o.Delay).Milliseconds())
-		ends.RanUs = append(ends.RanUs, min(max(o.Ran, 0), job.MaxDelay).Microseconds())
+		ends.RanUs = append(ends.RanUs, ran)
 		ends.Errors = append(ends.Errors, o.Error)
 		ends.Stacks = append(ends.Stacks, o.Stack)
 	}

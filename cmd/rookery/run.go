@@ -75,7 +75,6 @@ func relayCommand(s *settings) *cobra.Command {
 func workerCommand(s *settings) *cobra.Command {
 	var (
 		p    rookery.Program
-		exec bool
 		addr string
 	)
 	c := &cobra.Command{
@@ -91,21 +90,13 @@ With --exec 'CMD' a shell runs CMD; with a bare --exec what follows -- is run as
   rookery worker --queue high=3 --queue low=1 --exec -- python3 handler.py`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command, _ := cmd.Flags().GetString("exec")
-			switch {
-			case command != "" && command != bareExec && len(args) > 0:
-				return &usageError{errors.New("give the program either after --exec or after --, not both")}
-			case command == bareExec || command == "":
-				p.Exec = args
-			default:
-				p.Exec = []string{"/bin/sh", "-c", command}
-			}
-			if len(p.Exec) == 0 {
-				return &usageError{errors.New("--exec is missing: which program runs the jobs?")}
+			var err error
+			if p.Exec, err = programOf(command, args, cmd.ArgsLenAtDash()); err != nil {
+				return &usageError{err}
 			}
 			return runWorker(cmd, s, p, addr)
 		},
 	}
-	_ = exec
 	c.Flags().String("exec", "", "program to run for each job")
 	c.Flags().Lookup("exec").NoOptDefVal = bareExec
 	c.Flags().DurationVar(&p.Timeout, "timeout", 0, "of an attempt (default 30m; negative: none)")
@@ -114,8 +105,30 @@ With --exec 'CMD' a shell runs CMD; with a bare --exec what follows -- is run as
 	return c
 }
 
-// bareExec is what --exec without a value stands for.
+// bareExec is what --exec without a value stands for. A flag that may stand bare
+// takes its value by = alone: in "--exec CMD" the command is an argument.
 const bareExec = "\x00"
+
+// programOf returns what --exec, the arguments and the place of -- among them (-1:
+// there is none) ask for.
+func programOf(command string, args []string, dash int) ([]string, error) {
+	switch {
+	case command == "" && dash != 0:
+		return nil, errors.New("--exec is missing: which program runs the jobs?")
+	case command != "" && command != bareExec:
+		if len(args) > 0 {
+			return nil, errors.New("give the program either after --exec or after --, not both")
+		}
+		return []string{"/bin/sh", "-c", command}, nil
+	case dash < 0 && len(args) == 1:
+		return []string{"/bin/sh", "-c", args[0]}, nil
+	case len(args) == 0:
+		return nil, errors.New("--exec is missing: which program runs the jobs?")
+	case dash != 0:
+		return nil, errors.New("a program with arguments follows --, or --exec as one quoted word")
+	}
+	return args, nil
+}
 
 func programFlags(c *cobra.Command, p *rookery.Program) {
 	c.Flags().StringArrayVarP(&p.Queues, "queue", "q", nil, "queue to take from, NAME or NAME=WEIGHT; may be repeated")

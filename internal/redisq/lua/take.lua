@@ -15,7 +15,7 @@ local leases, claimed, receipt = KEYS[5], {KEYS[5], KEYS[6], KEYS[7]}, KEYS[9]
 local token, limit, deadline, life = ARGV[2], tonumber(ARGV[3]), now + ARGV[4], ARGV[5]
 
 local again = answered(receipt, token, leases, deadline)
-if again then return {'OK', depth(unpack(bands)), {}, again} end
+if again then return {'OK', paused == '1' and 0 or depth(unpack(bands)), {}, again} end
 if paused == '1' then
   redis.call('DEL', bell)
   return {'OK', 0, {}, {}}
