@@ -229,13 +229,16 @@ func (l *Listener) order(ctx context.Context, run func(context.Context, *query.Q
 // Hold closes the gate, and reports whether this session now holds it. Another
 // awake relay may hold it already: then producers are muted all the same.
 func (l *Listener) Hold(ctx context.Context) (bool, error) {
-	var held bool
+	answer := make(chan bool, 1)
 	err := l.order(ctx, func(ctx context.Context, q *query.Queries) error {
-		var err error
-		held, err = q.CloseGate(ctx)
+		held, err := q.CloseGate(ctx)
+		answer <- held
 		return err
 	})
-	return held, err
+	if err != nil {
+		return false, err
+	}
+	return <-answer, nil
 }
 
 // Release opens the gate and draws the horizon: the relay must go on claiming until
@@ -255,12 +258,15 @@ func (l *Listener) Release(ctx context.Context) (passed func(context.Context) (b
 		return nil, err
 	}
 	return func(ctx context.Context) (bool, error) {
-		var yes bool
+		answer := make(chan bool, 1) // not a variable: who gives up no longer reads it
 		err := l.order(ctx, func(ctx context.Context, q *query.Queries) error {
-			var err error
-			yes, err = q.HorizonPassed(ctx, horizon)
+			yes, err := q.HorizonPassed(ctx, horizon)
+			answer <- yes
 			return err
 		})
-		return yes, err
+		if err != nil {
+			return false, err
+		}
+		return <-answer, nil
 	}, nil
 }

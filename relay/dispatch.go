@@ -13,9 +13,15 @@ import (
 // look is what the dispatch loop remembers from one look around to the next.
 type look struct {
 	active    []string  // queues that had due jobs
+	slow      int       // surveys in a row that were slow
 	slowUntil time.Time // surveys are slow (an old snapshot is open): none before
 	promoted  time.Time // below this run_at only dead entries lie; used while surveys are slow
 }
+
+const (
+	promoteMost = 5 // promotions of one look around, of a thousand jobs each
+	slowSurveys = 3 // in a row before they are spared
+)
 
 // pass looks around once: it promotes what has fallen due, and hands every queue
 // that has due jobs one batch.
@@ -43,14 +49,20 @@ func (r *Relay) pass(ctx context.Context) (find, error) {
 
 func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
 	now := time.Now()
-	if now.Before(r.look.slowUntil) {
+	if len(r.look.active) > 0 && now.Before(r.look.slowUntil) {
 		return job.Survey{Queues: r.look.active, NextIn: r.look.slowUntil.Sub(now)}, nil
 	}
 	s, err := r.store.Survey(ctx, r.look.from())
 	if err != nil {
 		return s, err
 	}
-	for s.NextIn <= 0 {
+	took := time.Since(now)
+	// Only so many at a time: a million jobs that fall due together must not keep
+	// urgent ones waiting.
+	for range promoteMost {
+		if s.NextIn > 0 {
+			break
+		}
 		n, first, err := r.store.Promote(ctx, r.look.from())
 		if err != nil {
 			return s, err
@@ -65,8 +77,11 @@ func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
 			return s, err
 		}
 	}
-	took := time.Since(now)
-	if took > 2*skipWaste && len(s.Queues) < 100 {
+	// One slow survey is a busy machine; several in a row are an old snapshot.
+	if r.look.slow++; took <= 2*skipWaste || len(s.Queues) >= 100 {
+		r.look.slow = 0
+	}
+	if r.look.slow >= slowSurveys {
 		r.look.slowUntil = now.Add(min(skipShare*took, time.Second))
 	} else {
 		r.look.promoted = time.Time{}
@@ -94,8 +109,16 @@ func (r *Relay) dispatch(ctx context.Context, q *queue) (n int, full, blocked bo
 		return 0, false, true, nil
 	}
 	batch, full, err := r.claim(ctx, q, b, limit, hi)
-	if err != nil || len(batch.Jobs) == 0 {
-		return 0, false, err == nil && hi < job.MaxPriority, err
+	if err == nil && len(batch.Jobs) == 0 && full && hi == job.MaxPriority {
+		q.skipNothing() // what is due lies in a part that was not read: a retry, a late committer
+		batch, full, err = r.claim(ctx, q, b, limit, hi)
+	}
+	if err != nil {
+		again, err := r.claimFailed(ctx, q, limit, hi, err)
+		return 0, again, false, err
+	}
+	if len(batch.Jobs) == 0 {
+		return 0, false, hi < job.MaxPriority, nil
 	}
 	// A crash here leaves the batch committed and Redis ignorant of it: a ledger row
 	// without seq. Another relay pushes it after two seconds.
@@ -113,7 +136,7 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 	now := time.Now()
 	q.mu.Lock()
 	limit, hi = q.creditLocked(now)
-	ask := q.heard.IsZero() || now.Sub(q.heard) > depthAge || limit == 0 && now.Sub(q.heard) >= depthPoll
+	ask := q.heard.IsZero() || now.Sub(q.heard) > depthAge || hi < job.MaxPriority && now.Sub(q.heard) >= depthPoll
 	resting := now.Before(q.rest)
 	b = q.believeLocked()
 	q.mu.Unlock()
@@ -127,14 +150,16 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err != nil {
-		q.restLocked(time.Now())
+		if ctx.Err() == nil {
+			q.restLocked(time.Now())
+		}
 		return b, 0, 0, err
 	}
 	limit, hi = q.creditLocked(time.Now())
 	return q.believeLocked(), limit, hi, nil
 }
 
-// claim is D1.
+// claim is D1. full says that there may be more to claim.
 func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int16) (job.Batch, bool, error) {
 	began := time.Now()
 	q.mu.Lock()
@@ -154,41 +179,63 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 	defer q.mu.Unlock()
 	if err != nil {
 		q.pushed = append(pushed, q.pushed...)
-		return batch, false, r.claimFailedLocked(ctx, q, limit, hi, err)
+		return batch, false, err
 	}
 	q.recordedLocked(now, pushed)
 	q.skip.took(now, whole, now.Sub(began), batch.Jobs)
-	full := len(batch.Jobs) == limit
 	q.limit = min(2*q.limit, job.MaxBatch)
-	slices.SortFunc(batch.Jobs, func(a, b job.Envelope) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.ID, b.ID))
-	})
-	return batch, full || !whole && len(batch.Jobs) > 0, nil
+	inOrder(batch.Jobs)
+	return batch, len(batch.Jobs) == limit || cutByBytes(batch.Jobs) || !whole, nil
 }
 
-// claimFailedLocked makes the next claim smaller. When it was a claim of one, its
-// job can never be claimed: it becomes dead, so that the others can.
-func (r *Relay) claimFailedLocked(ctx context.Context, q *queue, limit int, hi int16, err error) error {
-	var odd *job.DataError
-	switch {
-	case errors.Is(err, job.ErrConflict):
-		q.limit = max(limit/2, 1)
-		return nil
-	case !errors.As(err, &odd):
-		return err
-	case odd.SQLState == "23505": // this dispatch id, or one like it, exists
-		return nil
-	case limit > 1:
-		q.limit = max(limit/2, 1)
-		return nil
+// inOrder sorts a batch as it is to be taken.
+func inOrder(jobs []job.Envelope) {
+	slices.SortFunc(jobs, func(a, b job.Envelope) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// cutByBytes reports whether another job might have been too much for the batch.
+func cutByBytes(jobs []job.Envelope) bool {
+	bytes := 0
+	for i := range jobs {
+		bytes += len(jobs[i].Payload) + len(jobs[i].Headers)
 	}
-	id, refused := r.store.RefuseHead(ctx, q.Name, hi, odd.Error())
+	return bytes > job.MaxBatchBytes-job.MaxPayload
+}
+
+// claimFailed makes the next claim smaller; again says that it may be made at once.
+// When it was a claim of one, its job can never be claimed: it becomes dead, so that
+// the others can. Whatever else is wrong with one queue makes that queue rest.
+func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, hi int16, err error) (again bool, _ error) {
+	var odd *job.DataError
+	isOdd := errors.As(err, &odd)
+	q.mu.Lock()
+	switch {
+	case isOdd && odd.SQLState == "23505": // this dispatch id, or one like it, exists
+		again, err = true, nil
+	case isOdd && limit > 1:
+		q.limit = limit / 2
+		again, err = true, nil
+	case errors.Is(err, job.ErrConflict):
+		// Somebody holds a row of it: a second was lost, and others wait for their turn.
+		q.limit = max(limit/2, 1)
+		q.restLocked(time.Now())
+		err = nil
+	case !isOdd && ctx.Err() == nil && !errors.Is(err, job.ErrUnavailable):
+		q.restLocked(time.Now())
+	}
+	q.mu.Unlock()
+	if !isOdd || again {
+		return again, err
+	}
+	id, refused := r.store.RefuseHead(ctx, q.name, hi, odd.Error())
 	if refused != nil {
-		return refused
+		return false, refused
 	}
 	r.metrics.refused.Inc()
-	r.log.ErrorContext(ctx, "job cannot be claimed and is dead", "job_id", id, "queue_name", q.Name, "error", odd)
-	return nil
+	r.log.ErrorContext(ctx, "job cannot be claimed and is dead", "job_id", id, "queue_name", q.name, "error", odd)
+	return true, nil
 }
 
 // push is D2. A push that is not accepted leaves its ledger row without seq: it is
@@ -210,7 +257,7 @@ func (r *Relay) push(ctx context.Context, q *queue, b belief, batch job.Batch) e
 		return nil // another epoch has begun meanwhile; its row will be settled
 	}
 	q.heardLocked(sent, now, done.Seq, done.Depth, done.Now)
-	q.forgotLocked(len(forget))
+	q.forgotLocked(forget)
 	q.rest, q.restFor, q.fullAt = time.Time{}, 0, time.Time{}
 	delete(q.unpushed, batch.DispatchID)
 	if len(q.pushed) == 0 {
@@ -230,7 +277,7 @@ func (r *Relay) pushFailed(ctx context.Context, q *queue, b belief, batch job.Ba
 	now := time.Now()
 	q.mu.Lock()
 	if q.Epoch == b.epoch {
-		q.unpushed[batch.DispatchID] = len(batch.Jobs)
+		q.unpushedLocked(batch.DispatchID, len(batch.Jobs), now)
 	}
 	q.restLocked(now)
 	full := errors.Is(err, job.ErrFull)

@@ -64,7 +64,7 @@ func (r *Relay) refresh(ctx context.Context) error {
 			continue
 		}
 		q.mu.Lock()
-		q.adoptLocked(row, now)
+		q.adoptLocked(row, life, now)
 		q.mu.Unlock()
 	}
 	return nil
@@ -80,23 +80,24 @@ func (r *Relay) census(ctx context.Context, q *queue) error {
 	q.mu.Lock()
 	b, forget, otherLife := q.believeLocked(), q.forgettableLocked(sent), life != "" && q.Life != life
 	q.mu.Unlock()
-	if b.epoch == 0 || otherLife {
-		return r.renew(ctx, q, b.epoch, nil)
-	}
 	w, err := r.redis.Census(ctx, job.Census{QueueName: b.name, Epoch: b.epoch, KnownSeq: b.seq, Paused: b.paused, Forget: forget})
-	if errors.Is(err, job.ErrStale) || errors.Is(err, job.ErrBehind) {
+	// Redis is asked even when the epoch must end anyway: the next one must be above
+	// what this Redis holds, of a Postgres that has lost its tail or is another.
+	if errors.Is(err, job.ErrStale) || errors.Is(err, job.ErrBehind) || err == nil && (b.epoch == 0 || otherLife) {
 		return r.renew(ctx, q, b.epoch, err)
 	}
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err != nil {
-		q.contact.broken()
+		if ctx.Err() == nil { // else it was our caller who hung up
+			q.contact.broken()
+		}
 		return err
 	}
 	if q.Epoch == b.epoch {
 		q.heardLocked(sent, now, w.Seq, w.Depth(), w.Now)
-		q.forgotLocked(len(forget))
+		q.forgotLocked(forget)
 	}
 	return nil
 }
@@ -128,14 +129,14 @@ func (r *Relay) renew(ctx context.Context, q *queue, believed int64, cause error
 	}
 	// Two rounds: the Redis half may find a Redis that knows a higher epoch still.
 	for range 2 {
-		epoch, paused, begun, err := r.store.BeginEpoch(ctx, q.Name, seen, redisEpoch)
+		epoch, paused, begun, err := r.store.BeginEpoch(ctx, q.name, seen, redisEpoch)
 		if err != nil || !begun {
 			return err
 		}
 		r.metrics.epochs.Inc()
 		// A crash here leaves an epoch that is open nowhere: nothing is claimed or
 		// taken in it, and after a moment another relay begins the next.
-		_, err = r.redis.OpenEpoch(ctx, q.Name, epoch, paused)
+		_, err = r.redis.OpenEpoch(ctx, q.name, epoch, paused)
 		if errors.As(err, &stale) {
 			seen, redisEpoch = epoch, stale.Epoch
 			continue
@@ -143,7 +144,7 @@ func (r *Relay) renew(ctx context.Context, q *queue, believed int64, cause error
 		if err != nil {
 			return err
 		}
-		r.log.InfoContext(ctx, "epoch began", "queue_name", q.Name, "epoch", epoch, "cause", causeText(cause, believed))
+		r.log.InfoContext(ctx, "epoch began", "queue_name", q.name, "epoch", epoch, "cause", causeText(cause, believed))
 		return r.refresh(ctx)
 	}
 	return job.ErrStale
@@ -151,10 +152,10 @@ func (r *Relay) renew(ctx context.Context, q *queue, believed int64, cause error
 
 func causeText(cause error, believed int64) string {
 	switch {
-	case cause != nil:
-		return cause.Error()
 	case believed == 0:
 		return "new queue"
+	case cause != nil:
+		return cause.Error()
 	}
 	return "another postgres"
 }

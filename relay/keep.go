@@ -22,20 +22,23 @@ func (r *Relay) tend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	queues := r.all()
+	errs := make([]error, len(queues))
+	var g errgroup.Group // without a context: one queue's trouble is not the others'
 	g.SetLimit(4)
-	for _, q := range r.all() {
+	for i, q := range queues {
 		q.mu.Lock()
-		q.others = others[q.Name]
+		q.others = others[q.name]
 		q.mu.Unlock()
 		g.Go(func() error {
-			if err := r.census(ctx, q); err != nil {
-				return err
+			if errs[i] = r.census(ctx, q); errs[i] == nil {
+				errs[i] = errors.Join(r.reap(ctx, q), r.settle(ctx, q))
 			}
-			return errors.Join(r.reap(ctx, q), r.settle(ctx, q))
+			return nil
 		})
 	}
-	return g.Wait()
+	_ = g.Wait() // the errors are in errs
+	return errors.Join(errs...)
 }
 
 // carryCancels takes cancel orders to Redis: a copy that waits there is dropped at
@@ -108,7 +111,7 @@ func (r *Relay) beat(ctx context.Context) error {
 	for _, q := range r.all() {
 		q.mu.Lock()
 		p.RedisOK = p.RedisOK || !q.contact.since.IsZero() && now.Sub(q.contact.last) <= job.Beat
-		p.Epochs[q.Name] = q.Epoch
+		p.Epochs[q.name] = q.Epoch
 		q.mu.Unlock()
 	}
 	_, err := r.store.Beat(ctx, p)

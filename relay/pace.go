@@ -84,9 +84,9 @@ func (p *pace) next(now time.Time, f find) (wait time.Duration, closeGate, openG
 
 // found notes a find, and reports whether finds come densely.
 func (p *pace) found(now time.Time) bool {
-	oldest := p.finds[p.nth]
 	p.finds[p.nth] = now
 	p.nth = (p.nth + 1) % denseFinds
+	oldest := p.finds[p.nth]
 	return !oldest.IsZero() && now.Sub(oldest) <= denseWithin
 }
 

@@ -10,6 +10,8 @@ import (
 // queue is what a relay believes of one queue. Every belief is checked by whoever
 // acts on it: statements compare the epoch, scripts the epoch and the life.
 type queue struct {
+	name string // never changes; read without mu
+
 	mu sync.Mutex
 	job.Queue
 	open     bool      // this epoch has been seen open in Redis
@@ -19,7 +21,7 @@ type queue struct {
 	clock    int64     // Redis' TIME in ms, in its last answer
 	heard    time.Time // when that came; zero: never in this epoch
 	others   int64     // jobs claimed by other relays and perhaps not pushed yet
-	unpushed map[int64]int
+	unpushed map[int64]unpushed
 	pushed   []job.Recorded // accepted by Redis, not yet recorded in the ledger
 	pushedAt time.Time      // when the first of them was accepted
 	old      []oldBatch     // recorded; Redis may forget them a minute later
@@ -31,6 +33,12 @@ type queue struct {
 	fullAt   time.Time // since when Redis has been refusing pushes for lack of memory
 	settle   bool      // ended epochs may have left something behind
 	settleAt time.Time // when to look for it again all the same
+}
+
+// unpushed is a batch of ours that Redis has not accepted.
+type unpushed struct {
+	jobs int
+	at   time.Time
 }
 
 type oldBatch struct {
@@ -47,21 +55,22 @@ const (
 	restFirst   = 100 * time.Millisecond // after a refused push
 	restMost    = time.Second
 	fullMost    = 20 * time.Second // then a new epoch empties the window
+	unpushedAge = 10 * time.Second // by then a batch was taken over: by us, who note it anew, or by one of the others
 )
 
 func newQueue(q job.Queue, now time.Time) *queue {
-	return &queue{Queue: q, adopted: now, unpushed: map[int64]int{}, limit: job.MaxBatch, settle: true}
+	return &queue{name: q.Name, Queue: q, adopted: now, unpushed: map[int64]unpushed{}, limit: job.MaxBatch, settle: true}
 }
 
-// adoptLocked takes over what Postgres says of the queue. In a new epoch nothing
-// that was known of the window holds.
-func (q *queue) adoptLocked(fresh job.Queue, now time.Time) {
-	if fresh.Epoch < q.Epoch && fresh.Life == q.Life {
+// adoptLocked takes over what Postgres, of the given life, says of the queue. In a
+// new epoch nothing that was known of the window holds.
+func (q *queue) adoptLocked(fresh job.Queue, life string, now time.Time) {
+	if fresh.Epoch < q.Epoch && life == q.Life {
 		return // read before we began the present one
 	}
 	if fresh.Epoch != q.Epoch || fresh.Life != q.Life {
 		q.open, q.adopted, q.seq, q.heard, q.depth = false, now, 0, time.Time{}, 0
-		q.unpushed, q.pushed, q.old = map[int64]int{}, nil, nil
+		q.unpushed, q.pushed, q.old = map[int64]unpushed{}, nil, nil
 		q.contact, q.settle = contact{}, true
 		q.rest, q.fullAt = time.Time{}, time.Time{}
 	}
@@ -98,8 +107,12 @@ func (q *queue) creditLocked(now time.Time) (limit int, hi int16) {
 		return 0, 0
 	}
 	free := int64(q.WindowSize) - q.depth - q.others
-	for _, n := range q.unpushed {
-		free -= int64(n)
+	for id, u := range q.unpushed {
+		if now.Sub(u.at) > unpushedAge {
+			delete(q.unpushed, id)
+			continue
+		}
+		free -= int64(u.jobs)
 	}
 	reserve := int64(q.WindowSize / 10)
 	switch {
@@ -138,7 +151,26 @@ func (q *queue) forgettableLocked(now time.Time) []int64 {
 	return ids
 }
 
-func (q *queue) forgotLocked(n int) { q.old = q.old[min(n, len(q.old)):] }
+// forgotLocked notes that Redis has forgotten ids. Another call, under way at the
+// same time, may have named and forgotten some of them too.
+func (q *queue) forgotLocked(ids []int64) {
+	for _, id := range ids {
+		if len(q.old) > 0 && q.old[0].id == id {
+			q.old = q.old[1:]
+		}
+	}
+}
+
+// skipNothing makes the next claim read everything.
+func (q *queue) skipNothing() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.skip.fullAt = time.Time{}
+}
+
+func (q *queue) unpushedLocked(id int64, jobs int, now time.Time) {
+	q.unpushed[id] = unpushed{jobs: jobs, at: now}
+}
 
 // contact measures how long Redis has been answering promptly, and its clock going
 // steadily. Only after one lease of that may a lease be called ended: a Redis that

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -14,7 +15,7 @@ import (
 func (r *Relay) recoverBatches(ctx context.Context) error {
 	beliefs := map[string]belief{}
 	for _, q := range r.all() {
-		beliefs[q.Name] = q.believe()
+		beliefs[q.name] = q.believe()
 	}
 	batches, err := r.store.TakeOver(ctx, r.o.ID)
 	if err != nil {
@@ -28,12 +29,25 @@ func (r *Relay) recoverBatches(ctx context.Context) error {
 		}
 		if len(batch.Jobs) == 0 {
 			// Whatever was in it is over, or running, and so was pushed.
-			errs = append(errs, r.store.Record(ctx, []job.Recorded{{DispatchID: batch.DispatchID}}))
+			errs = append(errs, r.recordEmpty(ctx, q, batch.DispatchID))
 			continue
 		}
+		inOrder(batch.Jobs)
 		r.log.InfoContext(ctx, "batch recovered", "queue_name", batch.QueueName, "dispatch_id", batch.DispatchID, "jobs", len(batch.Jobs))
 		r.metrics.recovered.Inc()
 		errs = append(errs, r.push(ctx, q, b, batch))
 	}
 	return errors.Join(errs...)
+}
+
+func (r *Relay) recordEmpty(ctx context.Context, q *queue, dispatchID int64) error {
+	batch := []job.Recorded{{DispatchID: dispatchID}}
+	if err := r.store.Record(ctx, batch); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.unpushed, dispatchID)
+	q.recordedLocked(time.Now(), batch)
+	return nil
 }

@@ -22,7 +22,7 @@ type Options struct {
 	Lease      time.Duration // what workers lease for; they and all relays must agree; 0 means job.Lease
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
-	Failpoint  func(name string) // called at relay.after_claim and relay.after_push; nil: nothing
+	Failpoint  func(name string) // called at relay.after_claim, relay.after_push and relay.after_express; nil: nothing
 }
 
 // Relay is steps 2, 3 and 7. Make it with [New]; its methods are safe for

@@ -2,73 +2,133 @@ package relay_test
 
 import (
 	"context"
+	"flag"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/penguinmails/rookery/db"
+	"github.com/penguinmails/rookery/internal/devstack"
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/internal/redisq"
 	"github.com/penguinmails/rookery/job"
 	"github.com/penguinmails/rookery/relay"
 )
 
-func TestMain(m *testing.M) { devtest.Main(m) }
+// TestMain lets more tests run at once than there are processors: they wait for
+// leases and deadlines most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	atOnce := flag.Lookup("test.parallel")
+	if atOnce.Value.String() == atOnce.DefValue {
+		_ = flag.Set("test.parallel", "6")
+	}
+	devtest.Main(m)
+}
+
+// quick is a lease for tests that wait for one to end.
+const quick = time.Second
 
 // house is one Postgres database, one Redis and what stands on them.
 type house struct {
-	url   string
-	pool  *pgxpool.Pool
-	store *db.Store
-	redis *redisq.Client
+	url    string
+	pool   *pgxpool.Pool
+	store  *db.Store
+	server *devstack.Redis
+	redis  *redisq.Client
+	raw    *redis.Client // for looking behind redisq's back
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, redisArgs ...string) *house {
+	t.Helper()
+	return houseOn(t, devtest.Postgres(t), devtest.RedisServer(t, redisArgs...))
+}
+
+func houseOn(t *testing.T, url string, server *devstack.Redis) *house {
 	t.Helper()
 	ctx := t.Context()
-	h := &house{url: devtest.Postgres(t)}
+	h := &house{url: url, server: server, raw: redis.NewClient(&redis.Options{Addr: server.Addr()})}
+	t.Cleanup(func() { _ = h.raw.Close() })
 	var err error
 	if h.pool, err = pgxpool.New(ctx, h.url); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.pool.Close)
-	if h.store, err = db.Open(ctx, h.url, db.Options{}); err != nil {
+	if h.store, err = db.Open(ctx, h.url, db.Options{MaxConns: 6, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.store.Close)
-	if h.redis, err = redisq.Open(ctx, devtest.Redis(t)); err != nil {
+	if h.redis, err = redisq.Open(ctx, server.URL()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.redis.Close() })
 	return h
 }
 
+// wiring is what a relay stands on when it is not simply the house.
+type wiring struct {
+	relay.Options
+	store  relay.Store
+	redis  relay.Redis
+	source relay.Source
+	dieAt  string // a failpoint at which the relay is killed
+}
+
 // start runs a relay until the test ends, or stop is called.
-func (h *house) start(t *testing.T, o relay.Options) (r *relay.Relay, stop func()) {
+func (h *house) start(t *testing.T, w wiring) (r *relay.Relay, stop func()) {
 	t.Helper()
-	listener, err := db.NewListener(h.url, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	w.Logger = slog.New(slog.DiscardHandler)
+	if w.dieAt != "" {
+		w.Failpoint = func(name string) {
+			if name == w.dieAt {
+				cancel() // nothing it sends from here on reaches anybody
+			}
+		}
+	}
+	if w.store == nil {
+		w.store = h.store
+	}
+	if w.redis == nil {
+		w.redis = h.redis
+	}
+	if w.source == nil {
+		listener, err := db.NewListener(h.url, w.Logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.source = listener
+	}
+	r, err := relay.New(w.store, w.redis, w.source, w.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err = relay.New(h.store, h.redis, listener, o); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	stopped := false
+	var stopped atomic.Bool
 	stop = func() {
-		if stopped {
+		if w.dieAt == "" {
+			cancel()
+		}
+		if stopped.Swap(true) {
 			return
 		}
-		stopped = true
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("Run ended with %v", err)
+		defer cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Run ended with %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("Run did not end")
 		}
 	}
-	t.Cleanup(stop)
+	t.Cleanup(func() { cancel(); stop() })
 	return r, stop
 }
 
@@ -79,54 +139,122 @@ func (h *house) exec(t *testing.T, sql string, args ...any) {
 	}
 }
 
-func (h *house) count(t *testing.T, sql string, args ...any) int64 {
+func (h *house) count(t *testing.T, sql string, args ...any) (n int64) {
 	t.Helper()
-	var n int64
 	if err := h.pool.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 	return n
 }
 
-// take takes up to n jobs as a worker would, once there are any.
-func (h *house) take(t *testing.T, queue string, n int) []job.Envelope {
+// insert adds n jobs of priority 100 to a queue in one transaction.
+func (h *house) insert(t *testing.T, queue string, n int) {
 	t.Helper()
-	var got job.Taken
-	devtest.Until(t, 10*time.Second, "jobs in "+queue, func() (bool, error) {
-		w, err := h.redis.Depths(t.Context(), []string{queue})
-		if err != nil || w[queue].Epoch == 0 {
-			return false, err
-		}
-		got, err = h.redis.Take(t.Context(), job.Take{
-			QueueName: queue, Epoch: w[queue].Epoch, WorkerID: "w", Token: time.Now().String(), Limit: n, Lease: time.Minute,
-		})
-		return len(got.Jobs) > 0, err
-	})
-	return got.Jobs
+	h.exec(t, `INSERT INTO outbox.jobs (queue_name, payload) SELECT $1, '{}' FROM generate_series(1, $2)`, queue, n)
 }
 
-func TestRelay_HandsOverWhatIsInserted(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	h.start(t, relay.Options{})
-	h.exec(t, `INSERT INTO outbox.jobs (queue_name, payload, priority) VALUES ('mail', '{"n": 1}', 100), ('mail', '{"n": 2}', 10)`)
-	devtest.Until(t, 10*time.Second, "both dispatched", func() (bool, error) {
-		return h.count(t, `SELECT count(*) FROM outbox.jobs WHERE status = 'dispatched'`) == 2, nil
+// await waits until a count in Postgres is want.
+func (h *house) await(t *testing.T, want int64, what, sql string, args ...any) {
+	t.Helper()
+	var got int64
+	devtest.Until(t, 20*time.Second, what, func() (bool, error) {
+		got = h.count(t, sql, args...)
+		return got == want, nil
 	})
-	jobs := h.take(t, "mail", 10)
-	if len(jobs) != 2 || string(jobs[0].Payload) != `{"n": 2}` || jobs[0].AttemptCount != 1 {
-		t.Fatalf("take = %+v, want the urgent one first", jobs)
+}
+
+const (
+	dispatched = `SELECT count(*) FROM outbox.jobs WHERE status = 'dispatched'`
+	unrecorded = `SELECT count(*) FROM outbox.dispatches WHERE seq IS NULL`
+)
+
+// taking is what a worker passes along.
+func (h *house) taking(t *testing.T, queue string, n int, lease time.Duration) job.Take {
+	t.Helper()
+	w, err := h.redis.Depths(t.Context(), []string{queue})
+	if err != nil {
+		t.Fatal(err)
 	}
-	devtest.Until(t, 5*time.Second, "push recorded", func() (bool, error) {
-		return h.count(t, `SELECT count(*) FROM outbox.dispatches WHERE seq IS NULL`) == 0, nil
+	return job.Take{QueueName: queue, Epoch: w[queue].Epoch, WorkerID: "w", Token: strconv.FormatInt(job.NewDispatchID(), 10), Limit: n, Lease: lease}
+}
+
+// takeFor takes exactly n jobs as a worker would, as they come.
+func (h *house) takeFor(t *testing.T, queue string, n int, lease time.Duration) (got []job.Envelope) {
+	t.Helper()
+	devtest.Until(t, 20*time.Second, strconv.Itoa(n)+" jobs in "+queue, func() (bool, error) {
+		take := h.taking(t, queue, min(n-len(got), job.MaxBatch), lease)
+		if take.Epoch == 0 {
+			return false, nil
+		}
+		taken, err := h.redis.Take(t.Context(), take)
+		got = append(got, taken.Jobs...)
+		return len(got) == n, err
 	})
-	for _, e := range jobs {
-		v, err := h.store.Reconcile(t.Context(), "w", []job.Outcome{{Ref: e.Ref(), Kind: job.Succeeded, Ran: time.Millisecond}})
-		if err != nil || len(v) != 1 || v[0].Status != job.Completed {
-			t.Fatalf("Reconcile = %v, %v", v, err)
+	return got
+}
+
+func (h *house) take(t *testing.T, queue string, n int) []job.Envelope {
+	t.Helper()
+	return h.takeFor(t, queue, n, time.Minute)
+}
+
+// complete records that the attempts have succeeded, and gives up their leases.
+func (h *house) complete(t *testing.T, jobs []job.Envelope) {
+	t.Helper()
+	if len(jobs) == 0 {
+		return
+	}
+	var ends []job.Outcome
+	for i := range jobs {
+		ends = append(ends, job.Outcome{Ref: jobs[i].Ref(), Kind: job.Succeeded})
+	}
+	verdicts, err := h.store.Reconcile(t.Context(), "w", ends)
+	if err != nil || len(verdicts) != len(ends) {
+		t.Fatalf("Reconcile(%d outcomes) = %d verdicts, %v", len(ends), len(verdicts), err)
+	}
+	queue := jobs[0].QueueName
+	if err := h.redis.Ack(t.Context(), queue, h.taking(t, queue, 1, quick).Epoch, job.Batch{Jobs: jobs}.Refs()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// copies returns what waits in a queue's window, in the order of taking, read
+// without taking it: take would hide a second copy.
+func (h *house) copies(t *testing.T, queue string) (out []job.Envelope) {
+	t.Helper()
+	for _, band := range []string{":high", "", ":low"} {
+		texts, err := h.raw.LRange(t.Context(), "queue:{"+queue+"}"+band, 0, -1).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := len(texts) - 1; i >= 0; i-- {
+			e, err := job.Decode([]byte(texts[i]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, e)
 		}
 	}
-	devtest.Until(t, 10*time.Second, "ledger swept", func() (bool, error) {
-		return h.count(t, `SELECT count(*) FROM outbox.dispatches`) == 0, nil
-	})
+	return out
+}
+
+// onceEach fails the test unless the window holds each of n jobs once.
+func (h *house) onceEach(t *testing.T, queue string, n int) {
+	t.Helper()
+	seen := map[int64]int{}
+	for _, e := range h.copies(t, queue) {
+		if seen[e.ID]++; seen[e.ID] > 1 {
+			t.Errorf("job %d stands in the window %d times", e.ID, seen[e.ID])
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("the window has %d jobs, want %d", len(seen), n)
+	}
+}
+
+func (h *house) flush(t *testing.T) {
+	t.Helper()
+	if err := h.raw.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -67,5 +67,8 @@ func (s *skip) took(now time.Time, full bool, d time.Duration, jobs []job.Envelo
 		s.fullAt = time.Time{}
 		return
 	}
+	if s.fullAt.IsZero() {
+		s.rotated = now // what was taken just now is not a rotation old
+	}
 	s.fullAt = now.Add(max(time.Second, skipShare*d))
 }

@@ -36,7 +36,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 			passed = r.openGate(ctx)
 		case last && p.mood == drowsy:
 			p.sleep()
-			if f.jobs == 0 {
+			if f.jobs == 0 && !f.blocked {
 				wait = min(safetyPoll, f.nextIn)
 			}
 		}

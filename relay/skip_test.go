@@ -1,0 +1,155 @@
+package relay
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// key is a place in outbox.ready.
+type key struct {
+	priority int16
+	id       int64
+}
+
+func (k key) in(s job.Span) bool {
+	above := k.priority > s.LoPriority || k.priority == s.LoPriority && k.id > s.LoID
+	return above && k.priority <= s.HiPriority
+}
+
+// reads says how many of the spans have k.
+func reads(spans []job.Span, k key) (n int) {
+	for _, s := range spans {
+		if k.in(s) {
+			n++
+		}
+	}
+	return n
+}
+
+func took(priority int16, ids ...int64) (jobs []job.Envelope) {
+	for _, id := range ids {
+		jobs = append(jobs, job.Envelope{ID: id, Priority: priority})
+	}
+	return jobs
+}
+
+func TestSkip_CheapClaimsReadEverything(t *testing.T) {
+	t.Parallel()
+	var s skip
+	for i := range 5 {
+		now := epochOfTests.Add(time.Duration(i) * time.Hour)
+		spans, full := s.spans(now, job.MaxPriority)
+		if !full || len(spans) != 1 || reads(spans, key{job.LostPriority, 1}) != 1 || reads(spans, key{job.MaxPriority, 1}) != 1 {
+			t.Fatalf("spans(%d) = %v, %v; want everything in one", i, spans, full)
+		}
+		s.took(now, true, time.Millisecond, took(100, int64(i)))
+	}
+}
+
+// Everything is read but what was taken before the last rotation: at random places,
+// the spans and the taken parts make up the whole key space, once.
+func TestSkip_SpansAndTrailAreTheWholeKeySpace(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		now := epochOfTests
+		var s skip
+		s.took(now, true, time.Second, nil)
+		for range r.IntN(12) {
+			s.took(now, false, 0, took(int16(r.IntN(1001)), 1+r.Int64N(1000)))
+		}
+		now = now.Add(skipRotation + 1)
+		hi := int16(r.IntN(1001))
+		spans, full := s.spans(now, hi)
+		if full {
+			t.Fatalf("seed %d: a full read inside the pause", seed)
+		}
+		check := func(k key) {
+			t.Helper()
+			want := 0
+			if taken, any := s.trail[k.priority]; k.priority <= hi && (!any || k.id > taken) {
+				want = 1
+			}
+			if got := reads(spans, k); got != want {
+				t.Fatalf("seed %d: %+v is read %d times, want %d; hi %d, trail %v, spans %v", seed, k, got, want, hi, s.trail, spans)
+			}
+		}
+		for p, id := range s.trail {
+			for _, d := range []int64{-1, 0, 1} {
+				check(key{p, id + d})
+			}
+			check(key{p - 1, 1})
+			check(key{min(p+1, job.MaxPriority), 1})
+		}
+		for range 200 {
+			check(key{int16(r.IntN(1002)) + job.LostPriority, 1 + r.Int64N(1100)})
+		}
+		check(key{job.LostPriority, 1})
+		check(key{hi, 1 << 60})
+		for i := 1; i < len(spans); i++ {
+			if spans[i].LoPriority < spans[i-1].HiPriority {
+				t.Fatalf("seed %d: spans out of order: %v", seed, spans)
+			}
+		}
+	}
+}
+
+func TestSkip_FullReadsTakeAtMostATwentiethOfTheTime(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ read, pause time.Duration }{
+		{4 * time.Millisecond, time.Second}, // 1 ms is the claim itself
+		{50 * time.Millisecond, time.Second},
+		{200 * time.Millisecond, 4 * time.Second},
+	} {
+		var s skip
+		s.took(epochOfTests, true, tt.read, nil)
+		if _, full := s.spans(epochOfTests.Add(tt.pause-1), job.MaxPriority); full {
+			t.Errorf("read of %s: the next one came before %s", tt.read, tt.pause)
+		}
+		if _, full := s.spans(epochOfTests.Add(tt.pause), job.MaxPriority); !full {
+			t.Errorf("read of %s: no other after %s", tt.read, tt.pause)
+		}
+	}
+}
+
+func TestSkip_FullReadThatIsCheapEndsIt(t *testing.T) {
+	t.Parallel()
+	var s skip
+	s.took(epochOfTests, true, time.Second, nil)
+	s.took(epochOfTests.Add(time.Minute), true, time.Millisecond, nil)
+	if _, full := s.spans(epochOfTests.Add(time.Minute+1), job.MaxPriority); !full {
+		t.Error("the old snapshot has gone, and parts are still skipped")
+	}
+}
+
+func TestSkip_BatchThatTakesLongBecauseItIsLargeIsNoWaste(t *testing.T) {
+	t.Parallel()
+	var s skip
+	s.took(epochOfTests, true, 12*time.Millisecond, make([]job.Envelope, job.MaxBatch))
+	if _, full := s.spans(epochOfTests, job.MaxPriority); !full {
+		t.Error("500 jobs in 12 ms passed for an old snapshot")
+	}
+}
+
+// A producer draws its id before it commits: id 7 may appear after id 8 was taken.
+func TestSkip_LateCommitterOfTheLastRotationIsRead(t *testing.T) {
+	t.Parallel()
+	var s skip
+	now := epochOfTests
+	s.took(now, true, time.Millisecond, took(100, 5)) // long ago, and cheap
+	now = now.Add(time.Hour)
+	s.took(now, true, time.Second, took(100, 8)) // the old snapshot begins
+	now = now.Add(5 * time.Millisecond)
+	spans, full := s.spans(now, job.MaxPriority)
+	if full || reads(spans, key{100, 7}) != 1 {
+		t.Errorf("5 ms after 8 was taken: spans = %v, %v; want them to have 7", spans, full)
+	}
+	now = now.Add(skipRotation)
+	s.took(now, false, 0, took(100, 9))
+	if spans, _ = s.spans(now.Add(1), job.MaxPriority); reads(spans, key{100, 9}) != 0 && reads(spans, key{100, 7}) != 0 {
+		t.Errorf("a rotation later: spans = %v still have 7", spans)
+	}
+}
