@@ -3,11 +3,8 @@ package db
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"math"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
@@ -82,28 +79,20 @@ func (s *Store) Record(ctx context.Context, pushed []job.Recorded) error {
 	})
 }
 
-// RefuseHead makes the queue's most urgent due job dead, with the reason: it could
-// not be claimed. It returns the job's id, 0 when there was none.
-func (s *Store) RefuseHead(ctx context.Context, queue string, hiPriority int16, reason string) (int64, error) {
-	var id int64
-	err := s.do(ctx, "refuse", func(q *query.Queries) error {
-		head, err := q.HeadOfQueue(ctx, query.HeadOfQueueParams{QueueName: queue, HiPriority: hiPriority})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		n, err := q.RefuseJob(ctx, query.RefuseJobParams{ID: head, Reason: job.ErrorText(reason)})
-		if n > 0 {
-			id = head
-		}
+// Head returns the place in outbox.ready of the queue's most urgent due job, down to
+// hiPriority, or [job.ErrNotFound].
+func (s *Store) Head(ctx context.Context, queue string, hiPriority int16) (priority int16, id int64, err error) {
+	err = s.do(ctx, "look for head", func(q *query.Queries) error {
+		row, err := q.HeadOfQueue(ctx, query.HeadOfQueueParams{QueueName: queue, HiPriority: hiPriority})
+		priority, id = row.Priority, row.JobID
 		return err
 	})
-	return id, err
+	return priority, id, err
 }
 
-// Refuse makes a dispatched job dead, with the reason: it could not be encoded.
+// Refuse makes a job dead, with the reason: a queued one, under dispatch id 0, that
+// cannot be claimed, or a dispatched one that cannot be encoded. A job that is
+// neither is left alone.
 func (s *Store) Refuse(ctx context.Context, ref job.Ref, reason string) error {
 	return s.do(ctx, "refuse", func(q *query.Queries) error {
 		_, err := q.RefuseJob(ctx, query.RefuseJobParams{ID: ref.ID, DispatchID: ref.DispatchID, Reason: job.ErrorText(reason)})

@@ -38,9 +38,13 @@ func TestHole01_OneJobThatCannotBeClaimedDoesNotStopTheOthers(t *testing.T) {
 	}
 	_, err = w.Claim(t.Context(), order(1))
 	refusedValue(t, "Claim(1) of the culprit", err, "22003")
-	id, err := w.RefuseHead(t.Context(), queue, job.MaxPriority, "cannot be claimed: "+err.Error())
-	if err != nil || id != ids[1] {
-		t.Fatalf("RefuseHead = %d, %v, want %d", id, err, ids[1])
+	cause := "cannot be claimed: " + err.Error()
+	priority, id, err := w.Head(t.Context(), queue, job.MaxPriority)
+	if err != nil || id != ids[1] || priority != job.DefaultPriority {
+		t.Fatalf("Head = %d, %d, %v, want %d, %d", priority, id, err, job.DefaultPriority, ids[1])
+	}
+	if err := w.Refuse(t.Context(), job.Ref{ID: id}, cause); err != nil {
+		t.Fatalf("Refuse = %v", err)
 	}
 	if b := w.claim(500); len(b.Jobs) != 1 || b.Jobs[0].ID != ids[2] {
 		t.Errorf("Claim(500) = jobs %s, want %d", idsOf(b), ids[2])
@@ -51,24 +55,20 @@ func TestHole01_OneJobThatCannotBeClaimedDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
-func TestHole01_RefuseHeadOfAnEmptyQueue(t *testing.T) {
+func TestHole01_HeadOfAnEmptyQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id, err := w.RefuseHead(t.Context(), queue, job.MaxPriority, "because")
-	if id != 0 || err != nil {
-		t.Errorf("RefuseHead = %d, %v, want 0", id, err)
+	if _, _, err := w.Head(t.Context(), queue, job.MaxPriority); !errors.Is(err, job.ErrNotFound) {
+		t.Errorf("Head = %v, want %v", err, job.ErrNotFound)
 	}
 }
 
-func TestHole01_RefuseHeadKeepsToItsPriorities(t *testing.T) {
+func TestHole01_HeadKeepsToItsPriorities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id := w.insert(1)[0]
-	if none, err := w.RefuseHead(t.Context(), queue, 99, "because"); none != 0 || err != nil {
-		t.Errorf("RefuseHead up to 99 = %d, %v, want 0", none, err)
-	}
-	if got := w.traces(id).Status; got != job.Queued {
-		t.Errorf("a job of priority 100 after RefuseHead up to 99 is %s, want queued", got)
+	w.insert(1)
+	if _, id, err := w.Head(t.Context(), queue, 99); !errors.Is(err, job.ErrNotFound) {
+		t.Errorf("Head up to 99 = %d, %v, want %v", id, err, job.ErrNotFound)
 	}
 }
 

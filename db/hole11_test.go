@@ -120,9 +120,8 @@ func TestHole11_LockOrder(t *testing.T) {
 			_, err := w.Cancel(ctx, id)
 			return err
 		},
-		"refuse": func(w *world, ctx context.Context, _ int64) error {
-			_, err := w.RefuseHead(ctx, queue, job.MaxPriority, "because")
-			return err
+		"refuse": func(w *world, ctx context.Context, id int64) error {
+			return w.Refuse(ctx, job.Ref{ID: id}, "because")
 		},
 	} {
 		for table, at := range map[string]string{"ready": "now()", "scheduled": "now() + interval '1 hour'"} {

@@ -111,8 +111,9 @@ func (l *Listener) session(ctx context.Context) error {
 		return err
 	}
 	l.wake()
+	spoke := time.Now()
 	for {
-		if err := l.step(ctx, c); err != nil {
+		if err := l.step(ctx, c, &spoke); err != nil {
 			return err
 		}
 	}
@@ -153,9 +154,11 @@ func (l *Listener) begin(ctx context.Context, c *pgx.Conn) error {
 	return nil
 }
 
-// step waits for a notification, an order, or the time for a ping.
-func (l *Listener) step(ctx context.Context, c *pgx.Conn) error {
-	wait, cancel := context.WithTimeout(ctx, pingEvery)
+// step waits for a notification, an order, or the time for a ping. What the server
+// sends does not keep the session from being idle: only what we say does, last at
+// spoke.
+func (l *Listener) step(ctx context.Context, c *pgx.Conn, spoke *time.Time) error {
+	wait, cancel := context.WithDeadline(ctx, spoke.Add(pingEvery))
 	defer cancel()
 	given := make(chan *order, 1)
 	go func() {
@@ -182,9 +185,11 @@ func (l *Listener) step(ctx context.Context, c *pgx.Conn) error {
 		return err
 	}
 	if o != nil {
+		*spoke = time.Now()
 		return l.carryOut(ctx, c, o)
 	}
-	if err != nil { // a second without a word
+	if err != nil { // a second without a word of ours
+		*spoke = time.Now()
 		return l.carryOut(ctx, c, &order{done: make(chan error, 1), run: func(ctx context.Context, q *query.Queries) error {
 			_, err := q.Ping(ctx)
 			return err

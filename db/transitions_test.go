@@ -107,8 +107,7 @@ func happenings() []happening {
 		}},
 		{event: job.EventRefuse, name: "not encodable", do: func(w *world, ref job.Ref) error {
 			if w.traces(ref.ID).Status == job.Queued {
-				_, err := w.RefuseHead(w.Context(), queue, job.MaxPriority, "because")
-				return err
+				return w.Refuse(w.Context(), job.Ref{ID: ref.ID}, "because")
 			}
 			return w.Refuse(w.Context(), ref, "because")
 		}, leaves: func(s, _ *traces) {

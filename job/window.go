@@ -19,6 +19,10 @@ type Push struct {
 	Forget []int64
 }
 
+// NoDeadline is a moment on Redis' clock that does not come: in ms, and exact as a
+// double.
+const NoDeadline = int64(1)<<53 - 1
+
 // Pushed is what Redis answers to an accepted Push.
 type Pushed struct {
 	Seq   int64 // the batch's number in this epoch; of the first time when Dup

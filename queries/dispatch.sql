@@ -103,7 +103,7 @@ WHERE d.id = p.id AND d.seq IS NULL;
 
 -- name: HeadOfQueue :one
 -- The job a claim of one would take; through ready_pkey.
-SELECT r.job_id
+SELECT r.priority, r.job_id
 FROM outbox.ready AS r
 WHERE r.queue_name = @queue_name AND r.priority <= @hi_priority
 ORDER BY r.priority, r.job_id

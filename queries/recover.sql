@@ -35,6 +35,7 @@ WHERE j.id = ANY (@job_ids::bigint[]) AND j.dispatch_id = @dispatch_id AND j.sta
 SELECT d.queue_name, sum(cardinality(d.job_ids))::bigint AS jobs
 FROM outbox.dispatches AS d
 WHERE d.seq IS NULL AND d.lease_until IS NULL AND d.relay_id <> @relay_id
+  AND d.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = d.queue_name)
 GROUP BY d.queue_name;
 
 -- name: SweepDispatches :one

@@ -163,7 +163,7 @@ func (c *conformance) takesBack() {
 	}
 	lost := map[job.Ref]bool{}
 	devtest.Until(c, 5*time.Second, "three ended leases", func() (bool, error) {
-		got, err := c.w.Expired(c.Context(), "q", 3, 2)
+		got, err := c.w.Expired(c.Context(), "q", 3, job.NoDeadline, 2)
 		if len(got) > 2 {
 			c.Errorf("Expired(limit 2) = %d attempts", len(got))
 		}
@@ -179,7 +179,7 @@ func (c *conformance) takesBack() {
 		return len(lost) == 3, err
 	})
 	third := job.Ref{}
-	got, err := c.w.Expired(c.Context(), "q", 3, 100)
+	got, err := c.w.Expired(c.Context(), "q", 3, job.NoDeadline, 100)
 	if err != nil || len(got) != 1 {
 		c.Fatalf("Expired after a crash = %v, %v; want the one nobody dropped", got, err)
 	}
@@ -197,7 +197,7 @@ func (c *conformance) takesBack() {
 	if diff := cmp.Diff(want, missing); diff != "" || err != nil {
 		c.Errorf("Missing, %v (-want +got):\n%s", err, diff)
 	}
-	_, err = c.w.Expired(c.Context(), "q", 2, 100)
+	_, err = c.w.Expired(c.Context(), "q", 2, job.NoDeadline, 100)
 	c.is("Expired in an ended epoch", err, job.ErrStale)
 	_, err = c.w.Missing(c.Context(), "q", 2, []job.Ref{held})
 	c.is("Missing in an ended epoch", err, job.ErrStale)

@@ -108,13 +108,20 @@ func (r *Relay) dispatch(ctx context.Context, q *queue) (n int, full, blocked bo
 	if limit == 0 {
 		return 0, false, true, nil
 	}
-	batch, full, err := r.claim(ctx, q, b, limit, hi)
+	alone, err := r.suspect(ctx, q, hi)
+	if err != nil {
+		return 0, false, false, err
+	}
+	if alone != nil {
+		limit = 1
+	}
+	batch, full, err := r.claim(ctx, q, b, limit, hi, alone)
 	if err == nil && len(batch.Jobs) == 0 && full && hi == job.MaxPriority {
 		q.skipNothing() // what is due lies in a part that was not read: a retry, a late committer
-		batch, full, err = r.claim(ctx, q, b, limit, hi)
+		batch, full, err = r.claim(ctx, q, b, limit, hi, alone)
 	}
 	if err != nil {
-		again, err := r.claimFailed(ctx, q, limit, hi, err)
+		again, err := r.claimFailed(ctx, q, limit, hi, alone, err)
 		return 0, again, false, err
 	}
 	if len(batch.Jobs) == 0 {
@@ -160,10 +167,15 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 }
 
 // claim is D1. full says that there may be more to claim.
-func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int16) (job.Batch, bool, error) {
+func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int16, alone *head) (job.Batch, bool, error) {
 	began := time.Now()
 	q.mu.Lock()
 	spans, whole := q.skip.spans(began, hi)
+	if alone != nil {
+		spans, whole = []job.Span{{LoPriority: alone.priority, LoID: alone.id - 1, HiPriority: hi}}, false
+	} else if around := q.detour.spans(began, hi); around != nil {
+		spans, whole = around, false
+	}
 	pushed := q.pushed
 	q.pushed = nil
 	q.mu.Unlock()
@@ -184,6 +196,9 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 	q.recordedLocked(now, pushed)
 	q.skip.took(now, whole, now.Sub(began), batch.Jobs)
 	q.limit = min(2*q.limit, job.MaxBatch)
+	if alone != nil && *alone == q.detour.around {
+		q.detour = detour{}
+	}
 	inOrder(batch.Jobs)
 	return batch, len(batch.Jobs) == limit || cutByBytes(batch.Jobs) || !whole, nil
 }
@@ -202,40 +217,6 @@ func cutByBytes(jobs []job.Envelope) bool {
 		bytes += len(jobs[i].Payload) + len(jobs[i].Headers)
 	}
 	return bytes > job.MaxBatchBytes-job.MaxPayload
-}
-
-// claimFailed makes the next claim smaller; again says that it may be made at once.
-// When it was a claim of one, its job can never be claimed: it becomes dead, so that
-// the others can. Whatever else is wrong with one queue makes that queue rest.
-func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, hi int16, err error) (again bool, _ error) {
-	var odd *job.DataError
-	isOdd := errors.As(err, &odd)
-	q.mu.Lock()
-	switch {
-	case isOdd && odd.SQLState == "23505": // this dispatch id, or one like it, exists
-		again, err = true, nil
-	case isOdd && limit > 1:
-		q.limit = limit / 2
-		again, err = true, nil
-	case errors.Is(err, job.ErrConflict):
-		// Somebody holds a row of it: a second was lost, and others wait for their turn.
-		q.limit = max(limit/2, 1)
-		q.restLocked(time.Now())
-		err = nil
-	case !isOdd && ctx.Err() == nil && !errors.Is(err, job.ErrUnavailable):
-		q.restLocked(time.Now())
-	}
-	q.mu.Unlock()
-	if !isOdd || again {
-		return again, err
-	}
-	id, refused := r.store.RefuseHead(ctx, q.name, hi, odd.Error())
-	if refused != nil {
-		return false, refused
-	}
-	r.metrics.refused.Inc()
-	r.log.ErrorContext(ctx, "job cannot be claimed and is dead", "job_id", id, "queue_name", q.name, "error", odd)
-	return true, nil
 }
 
 // push is D2. A push that is not accepted leaves its ledger row without seq: it is

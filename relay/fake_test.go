@@ -164,12 +164,15 @@ func (f *fakeWindow) Cancel(_ context.Context, queue string, epoch int64, refs [
 	return nil
 }
 
-func (f *fakeWindow) Expired(_ context.Context, queue string, epoch int64, limit int) (out []job.LostAttempt, _ error) {
+func (f *fakeWindow) Expired(_ context.Context, queue string, epoch, late int64, limit int) (out []job.LostAttempt, _ error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q, err := f.guardLocked(queue, epoch)
 	if err != nil {
 		return nil, err
+	}
+	if f.nowLocked() > late {
+		return nil, job.ErrLate
 	}
 	for r, deadline := range q.leases {
 		if deadline <= f.nowLocked() {

@@ -15,6 +15,7 @@ type Store interface {
 	Ledger
 	Epochs
 	Returns
+	Refusals
 	Orders
 }
 
@@ -47,15 +48,20 @@ type Returns interface {
 	Requeue(ctx context.Context, r job.Requeue) ([]job.Verdict, error)
 	Unsettled(ctx context.Context, queue string, epoch int64, from job.Cursor) (job.Unsettled, error)
 	Promote(ctx context.Context, scheduledFrom time.Time) (n int64, first time.Time, err error)
-	RefuseHead(ctx context.Context, queue string, hiPriority int16, reason string) (int64, error)
+}
+
+// Refusals deals with a job that cannot be claimed or encoded.
+type Refusals interface {
+	Head(ctx context.Context, queue string, hiPriority int16) (priority int16, id int64, err error)
+	Refuse(ctx context.Context, ref job.Ref, reason string) error
 }
 
 // Orders is what people want carried out, and who is alive to do it.
 type Orders interface {
 	Cancels(ctx context.Context) ([]job.CancelOrder, error)
 	DropCancels(ctx context.Context, refs []job.Ref) error
-	Refuse(ctx context.Context, ref job.Ref, reason string) error
 	Beat(ctx context.Context, p job.Process) (map[string]int64, error)
+	Retire(ctx context.Context, id string) error
 }
 
 // Redis is the window as a relay needs it. Its errors are [job.ErrStale] (a
@@ -77,7 +83,7 @@ type Window interface {
 
 // TakeBack is the Redis half of reaping and settling.
 type TakeBack interface {
-	Expired(ctx context.Context, queue string, epoch int64, limit int) ([]job.LostAttempt, error)
+	Expired(ctx context.Context, queue string, epoch, deadline int64, limit int) ([]job.LostAttempt, error)
 	Missing(ctx context.Context, queue string, epoch int64, refs []job.Ref) ([]job.LostAttempt, error)
 	Drop(ctx context.Context, queue string, epoch int64, refs []job.Ref) error
 }

@@ -27,7 +27,8 @@ type queue struct {
 	old      []oldBatch     // recorded; Redis may forget them a minute later
 	contact  contact
 	skip     skip
-	limit    int       // of a claim: halved when one meets a conflict or an odd value
+	detour   detour
+	limit    int       // of a claim: smaller when one meets a conflict or an odd value
 	rest     time.Time // no claims before: Redis refused a push
 	restFor  time.Duration
 	fullAt   time.Time // since when Redis has been refusing pushes for lack of memory

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -23,11 +24,20 @@ func (r *Relay) reap(ctx context.Context, q *queue) error {
 	for {
 		q.mu.Lock()
 		b, due := q.believeLocked(), q.contact.unbroken(time.Now(), r.o.Lease)
+		deadline := q.clock + contactReply.Milliseconds()
 		q.mu.Unlock()
 		if !b.open || !due {
 			return nil
 		}
-		lost, err := r.redis.Expired(ctx, b.name, b.epoch, reapLimit)
+		lost, err := r.redis.Expired(ctx, b.name, b.epoch, deadline, reapLimit)
+		if errors.Is(err, job.ErrLate) {
+			// Redis stood still since it last answered: the heartbeats that queued up
+			// meanwhile come first.
+			q.mu.Lock()
+			q.contact.broken()
+			q.mu.Unlock()
+			return nil
+		}
 		if err != nil || len(lost) == 0 {
 			return err
 		}

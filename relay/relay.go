@@ -105,11 +105,21 @@ func (r *Relay) Run(ctx context.Context) error {
 		g.Go(func() error { r.every(ctx, duty.name, duty.every, duty.do); return nil })
 	}
 	err := g.Wait()
+	r.leave(context.WithoutCancel(ctx))
 	r.log.InfoContext(ctx, "relay stopped")
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// leave records what was pushed, and takes the relay off the list of the living.
+// What it cannot say any more, another relay finds out.
+func (r *Relay) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	err := errors.Join(r.record(ctx, time.Now().Add(recordAfter)), r.store.Retire(ctx, r.o.ID))
+	r.trouble(ctx, "leave", err)
 }
 
 // every does one duty again and again until ctx ends, at once for the first time.

@@ -79,20 +79,43 @@ type wiring struct {
 	dieAt  string // a failpoint at which the relay is killed
 }
 
+// mortal is a store that a killed relay does not take its leave from.
+type mortal struct {
+	relay.Store
+	dead atomic.Bool
+}
+
+func (m *mortal) Record(ctx context.Context, pushed []job.Recorded) error {
+	if m.dead.Load() {
+		return job.ErrUnavailable
+	}
+	return m.Store.Record(ctx, pushed)
+}
+
+func (m *mortal) Retire(ctx context.Context, id string) error {
+	if m.dead.Load() {
+		return job.ErrUnavailable
+	}
+	return m.Store.Retire(ctx, id)
+}
+
 // start runs a relay until the test ends, or stop is called.
 func (h *house) start(t *testing.T, w wiring) (r *relay.Relay, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w.Logger = slog.New(slog.DiscardHandler)
+	if w.store == nil {
+		w.store = h.store
+	}
 	if w.dieAt != "" {
+		grave := &mortal{Store: w.store}
+		w.store = grave
 		w.Failpoint = func(name string) {
 			if name == w.dieAt {
+				grave.dead.Store(true)
 				cancel() // nothing it sends from here on reaches anybody
 			}
 		}
-	}
-	if w.store == nil {
-		w.store = h.store
 	}
 	if w.redis == nil {
 		w.redis = h.redis

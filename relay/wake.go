@@ -12,6 +12,8 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 		p      pace
 		passed func(context.Context) (bool, error) // while drowsy
 		rest   time.Duration
+		held   bool // the gate, by us
+		asked  time.Time
 	)
 	for ctx.Err() == nil {
 		last := p.mood == drowsy && r.nobodyLeft(ctx, passed)
@@ -20,7 +22,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 		if err != nil {
 			// Who cannot push must not keep producers from waking those who can.
 			if p.mood == hot {
-				passed = r.openGate(ctx)
+				passed, held = r.openGate(ctx), false
 				p.mood, p.drowse = drowsy, time.Now()
 			}
 			rest = min(max(2*rest, 10*time.Millisecond), time.Second)
@@ -30,10 +32,12 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 		rest = 0
 		wait, shut, open := p.next(time.Now(), f)
 		switch {
-		case shut:
-			r.closeGate(ctx)
+		case shut, p.mood == hot && !held && time.Since(asked) > safetyPoll:
+			// Not held: another relay holds it, or there is no session. Then we poll hot
+			// with the gate as it is, and ask again.
+			held, asked = r.closeGate(ctx), time.Now()
 		case open:
-			passed = r.openGate(ctx)
+			passed, held = r.openGate(ctx), false
 		case last && p.mood == drowsy:
 			p.sleep()
 			if f.jobs == 0 && !f.blocked {
@@ -55,13 +59,13 @@ func (r *Relay) nobodyLeft(ctx context.Context, passed func(context.Context) (bo
 	return yes || err != nil
 }
 
-func (r *Relay) closeGate(ctx context.Context) {
+func (r *Relay) closeGate(ctx context.Context) bool {
 	held, err := r.source.Hold(ctx)
-	if err == nil && held {
-		r.metrics.gate.Set(1)
+	if err != nil || !held {
+		return false
 	}
-	// Not held: another relay holds it, or there is no session. Then we poll hot
-	// with the gate as it is.
+	r.metrics.gate.Set(1)
+	return true
 }
 
 func (r *Relay) openGate(ctx context.Context) func(context.Context) (bool, error) {

@@ -137,7 +137,7 @@ func (s *servers) window(f *fixture) {
 	}
 	f.callOff = func(refs ...job.Ref) { f.no("Cancel", s.redis.Cancel(ctx, f.name, epoch, refs)) }
 	f.reap = func() (refs []job.Ref) {
-		lost, err := s.redis.Expired(ctx, f.name, epoch, 0)
+		lost, err := s.redis.Expired(ctx, f.name, epoch, job.NoDeadline, 0)
 		f.no("Expired", err)
 		for _, l := range lost {
 			refs = append(refs, l.Ref)

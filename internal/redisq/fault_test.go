@@ -162,7 +162,7 @@ func TestFullRedis_CanStillBeEmptied(t *testing.T) {
 	f.do("CONFIG", "SET", "maxmemory", "0")
 	f.do("ZADD", f.leases(), "XX", 1, "2:8")
 	f.do("CONFIG", "SET", "maxmemory", "1mb")
-	lost, err := f.Expired(ctx, f.queue, 1, 0)
+	lost, err := f.Expired(ctx, f.queue, 1, job.NoDeadline, 0)
 	f.no(err)
 	f.same("lost", len(lost), 1)
 	f.no(f.Drop(ctx, f.queue, 1, refs(8, 2)))

@@ -47,7 +47,7 @@ func TestBeat_OfWhatIsBeingTakenBackIsGone(t *testing.T) {
 		f.pushed(8, 1)
 		f.taken("t1", 1)
 		f.do("ZADD", f.leases(), "XX", 1, "1:8")
-		_, err := f.Expired(ctx, f.queue, 1, 0)
+		_, err := f.Expired(ctx, f.queue, 1, job.NoDeadline, 0)
 		f.no(err)
 		gone, _, err := f.Beat(ctx, f.queue, 1, job.Lease, refs(8, 1))
 		f.no(err)

@@ -17,8 +17,10 @@ const remember = 24 * time.Hour
 // Expired moves up to limit ended leases to lost, in one step with reading them,
 // and returns up to limit attempts of lost, those found there before included:
 // whoever finds entries in lost goes on with them. limit 0 is 100; more than
-// [job.MaxBatch] is refused. Errors: a [*job.StaleError], [job.ErrUnavailable].
-func (c *Client) Expired(ctx context.Context, queue string, epoch int64, limit int) ([]job.LostAttempt, error) {
+// [job.MaxBatch] is refused. After deadline, in ms on Redis' clock, nothing is done:
+// a Redis that stood still would run this before the heartbeats that queue behind
+// it. Errors: a [*job.StaleError], [job.ErrLate], [job.ErrUnavailable].
+func (c *Client) Expired(ctx context.Context, queue string, epoch, deadline int64, limit int) ([]job.LostAttempt, error) {
 	s := &c.scripts.expired
 	if limit == 0 {
 		limit = reapLimit
@@ -30,7 +32,7 @@ func (c *Client) Expired(ctx context.Context, queue string, epoch int64, limit i
 	if err != nil {
 		return nil, wrap(s, queue, err)
 	}
-	r, err := c.run(ctx, s, []string{k.meta(), k.leases(), k.lost()}, []any{epoch, limit})
+	r, err := c.run(ctx, s, []string{k.meta(), k.leases(), k.lost()}, []any{epoch, limit, deadline})
 	if err != nil {
 		return nil, wrap(s, queue, err)
 	}

@@ -2,6 +2,7 @@ package redisq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ func TestExpired_MovesEndedLeases(t *testing.T) {
 		now := time.Now().UnixMilli()
 		f.do("ZADD", f.leases(), now-3, "1:8", now-2, "2:8", now-1, "3:8", now+60000, "4:8")
 		f.do("ZADD", f.lost(), 0, "9:7") // somebody else found it and died
-		got, err := f.Expired(ctx, f.queue, 1, 2)
+		got, err := f.Expired(ctx, f.queue, 1, job.NoDeadline, 2)
 		f.no(err)
 		attempt := func(id, dispatch int64, counts bool) job.LostAttempt {
 			return job.LostAttempt{Ref: job.Ref{ID: id, DispatchID: dispatch}, Counts: counts}
@@ -25,11 +26,11 @@ func TestExpired_MovesEndedLeases(t *testing.T) {
 		f.same("score in lost is the deadline", f.do("ZSCORE", f.lost(), "1:8"), any(float64(now-3)))
 
 		f.no(f.Drop(ctx, f.queue, 1, refs(7, 9)))
-		got, err = f.Expired(ctx, f.queue, 1, 0)
+		got, err = f.Expired(ctx, f.queue, 1, job.NoDeadline, 0)
 		f.no(err)
 		f.same("all", got, []job.LostAttempt{attempt(1, 8, true), attempt(2, 8, true), attempt(3, 8, true)})
 		f.no(f.Drop(ctx, f.queue, 1, refs(8, 1, 2, 3)))
-		got, err = f.Expired(ctx, f.queue, 1, 0)
+		got, err = f.Expired(ctx, f.queue, 1, job.NoDeadline, 0)
 		f.no(err)
 		f.same("none", len(got), 0)
 		f.same("leases", f.do("ZRANGE", f.leases(), 0, -1), []any{"4:8"})
@@ -43,12 +44,12 @@ func TestExpired_Limits(t *testing.T) {
 		f.do("ZADD", f.leases(), i+1, fmt.Sprintf("%d:8", i+1))
 	}
 	for _, c := range []struct{ limit, want, left int }{{1, 1, 699}, {0, 100, 599}, {job.MaxBatch, job.MaxBatch, 99}} {
-		got, err := f.Expired(context.Background(), f.queue, 1, c.limit)
+		got, err := f.Expired(context.Background(), f.queue, 1, job.NoDeadline, c.limit)
 		f.no(err)
 		f.same("moved and left", []any{len(got), f.do("ZCARD", f.leases())}, []any{c.want, int64(c.left)})
 	}
 	for _, limit := range []int{-1, job.MaxBatch + 1} {
-		if _, err := f.Expired(context.Background(), f.queue, 1, limit); err == nil {
+		if _, err := f.Expired(context.Background(), f.queue, 1, job.NoDeadline, limit); err == nil {
 			t.Errorf("Expired(limit %d) = nil, want an error", limit)
 		}
 	}
@@ -95,5 +96,19 @@ func TestCancel_ForgetsAfterADay(t *testing.T) {
 		f.no(f.Cancel(context.Background(), f.queue, 1, refs(8, 3)))
 		f.same("orders", f.do("ZRANGE", f.cancelled(), 0, -1), []any{"2:8", "3:8"})
 		f.no(f.Cancel(context.Background(), f.queue, 1, nil))
+	})
+}
+
+// A Redis that stood still runs what was sent to it before the heartbeats that
+// queue behind: after the deadline nothing ends (PROTOCOL.md hole 10).
+func TestExpired_LateEndsNothing(t *testing.T) {
+	everywhere(t, func(t *testing.T, f *fixture) {
+		now := time.Now().UnixMilli()
+		f.do("ZADD", f.leases(), now-3, "1:8")
+		if _, err := f.Expired(context.Background(), f.queue, 1, now-1, 0); !errors.Is(err, job.ErrLate) {
+			t.Errorf("Expired after its deadline = %v, want %v", err, job.ErrLate)
+		}
+		f.same("leases", f.do("ZRANGE", f.leases(), 0, -1), []any{"1:8"})
+		f.same("lost", f.do("EXISTS", f.lost()), any(int64(0)))
 	})
 }

@@ -165,7 +165,7 @@ func TestTake_DropsGarbageAndReportsBroken(t *testing.T) {
 
 		// The lease nobody can name ends, and must not stay in lost.
 		f.do("ZADD", f.leases(), "XX", 1, "99999999999999999999:1", 1, "5:6")
-		lost, err := f.Expired(context.Background(), f.queue, 1, 0)
+		lost, err := f.Expired(context.Background(), f.queue, 1, job.NoDeadline, 0)
 		f.no(err)
 		f.same("lost", lost, []job.LostAttempt{{Ref: job.Ref{ID: 5, DispatchID: 6}, Counts: true}})
 		f.same("members of lost", f.do("ZRANGE", f.lost(), 0, -1), []any{"5:6"})

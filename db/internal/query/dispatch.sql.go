@@ -160,7 +160,7 @@ func (q *Queries) ClaimReady(ctx context.Context, arg ClaimReadyParams) ([]Claim
 }
 
 const headOfQueue = `-- name: HeadOfQueue :one
-SELECT r.job_id
+SELECT r.priority, r.job_id
 FROM outbox.ready AS r
 WHERE r.queue_name = $1 AND r.priority <= $2
 ORDER BY r.priority, r.job_id
@@ -172,12 +172,17 @@ type HeadOfQueueParams struct {
 	HiPriority int16
 }
 
+type HeadOfQueueRow struct {
+	Priority int16
+	JobID    int64
+}
+
 // The job a claim of one would take; through ready_pkey.
-func (q *Queries) HeadOfQueue(ctx context.Context, arg HeadOfQueueParams) (int64, error) {
+func (q *Queries) HeadOfQueue(ctx context.Context, arg HeadOfQueueParams) (HeadOfQueueRow, error) {
 	row := q.db.QueryRow(ctx, headOfQueue, arg.QueueName, arg.HiPriority)
-	var job_id int64
-	err := row.Scan(&job_id)
-	return job_id, err
+	var i HeadOfQueueRow
+	err := row.Scan(&i.Priority, &i.JobID)
+	return i, err
 }
 
 const insertExpress = `-- name: InsertExpress :many

@@ -206,6 +206,7 @@ const unrecordedByOthers = `-- name: UnrecordedByOthers :many
 SELECT d.queue_name, sum(cardinality(d.job_ids))::bigint AS jobs
 FROM outbox.dispatches AS d
 WHERE d.seq IS NULL AND d.lease_until IS NULL AND d.relay_id <> $1
+  AND d.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = d.queue_name)
 GROUP BY d.queue_name
 `
 
