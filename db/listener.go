@@ -23,6 +23,7 @@ type Listener struct {
 	log    *slog.Logger
 	woken  chan struct{} // 1: a wake that is not read yet stands for all
 	orders chan order
+	lost   bool // it has had a session before; Run's own
 }
 
 // order is something to be done on the session between two notifications.
@@ -34,10 +35,12 @@ type order struct {
 const (
 	pingEvery  = time.Second
 	orderLimit = 2 * time.Second
+	// listenerPause is the first pause before a session is made anew; it doubles to 5 s.
+	listenerPause = 100 * time.Millisecond
 )
 
 // errDeaf: notifications do not arrive, because a pooler stands in between.
-var errDeaf = errors.New("notifications do not arrive: a pooler stands in front of Postgres")
+var errDeaf = errors.New("notifications do not arrive: a pooler stands in front of Postgres; give the relay a direct DATABASE_URL")
 
 // NewListener makes a Listener that has not connected yet; the error is about url.
 func NewListener(url string, log *slog.Logger) (*Listener, error) {
@@ -60,17 +63,19 @@ func (l *Listener) Woken() <-chan struct{} { return l.woken }
 // Run keeps the session until ctx ends. While there is none the relay's safety
 // poll finds the jobs.
 func (l *Listener) Run(ctx context.Context) error {
-	pause := 100 * time.Millisecond
+	pause, told := listenerPause, false
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := l.session(ctx)
+		listened, err := l.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if time.Since(began) > 10*time.Second {
-			pause = 100 * time.Millisecond
+		if listened {
+			pause, told = listenerPause, false
 		}
-		l.log.WarnContext(ctx, "listener lost its session; polling until it is back", "error", err)
+		if !told { // once a fault, not once a try
+			l.log.WarnContext(ctx, "listener has no session; polling until it is back", "error", err)
+			told = true
+		}
 		l.refuse(ctx, pause)
 		pause = min(2*pause, 5*time.Second)
 	}
@@ -93,10 +98,11 @@ func (l *Listener) refuse(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (l *Listener) session(ctx context.Context) error {
+// session keeps one session until it breaks; listened says that it was of use.
+func (l *Listener) session(ctx context.Context) (listened bool, err error) {
 	c, err := pgx.ConnectConfig(ctx, l.config)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -105,16 +111,19 @@ func (l *Listener) session(ctx context.Context) error {
 	}()
 	if err := l.begin(ctx, c); err != nil {
 		if errors.Is(err, errDeaf) {
-			l.log.WarnContext(ctx, "polling instead of listening", "error", err, "remedy", "give the relay a direct DATABASE_URL")
 			l.refuse(ctx, time.Minute)
 		}
-		return err
+		return false, err
 	}
+	if l.lost {
+		l.log.InfoContext(ctx, "listener is back")
+	}
+	l.lost = true // as soon as this one ends
 	l.wake()
 	spoke := time.Now()
 	for {
 		if err := l.step(ctx, c, &spoke); err != nil {
-			return err
+			return true, err
 		}
 	}
 }

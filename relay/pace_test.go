@@ -9,21 +9,24 @@ import (
 
 var epochOfTests = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func TestPace_GoesHotWhenFindsComeDensely(t *testing.T) {
+func TestPace_GoesHotWhenJobsComeDensely(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		finds int
+		jobs  int           // in each
 		over  time.Duration // from the first to the last
 		hot   bool
 	}{
-		{"one", 1, 0, false},
-		{"seven at once", 7, 0, false},
-		{"eight at once", 8, 0, true},
-		{"eight over 50 ms", 8, 50 * time.Millisecond, true},
-		{"eight over 51 ms", 8, 51 * time.Millisecond, false},
-		{"eighty over 800 ms", 80, 800 * time.Millisecond, false},
-		{"nine over 51 ms", 9, 51 * time.Millisecond, true},
+		{"one", 1, 1, 0, false},
+		{"24 in one", 1, 24, 0, false},
+		{"25 in one", 1, 25, 0, true},
+		{"24 at once", 24, 1, 0, false},
+		{"25 at once", 25, 1, 0, true},
+		{"25 over 50 ms", 25, 1, 50 * time.Millisecond, true},
+		{"25 over 51 ms", 25, 1, 51 * time.Millisecond, false},
+		{"160 over 800 ms, 200 a second", 160, 1, 800 * time.Millisecond, false},
+		{"800 over 800 ms, 1,000 a second", 800, 1, 800 * time.Millisecond, true},
 	} {
 		var p pace
 		closed := false
@@ -32,7 +35,7 @@ func TestPace_GoesHotWhenFindsComeDensely(t *testing.T) {
 			if tt.finds > 1 {
 				at = at.Add(tt.over * time.Duration(i) / time.Duration(tt.finds-1))
 			}
-			_, closeGate, openGate := p.next(at, find{jobs: 1, nextIn: job.Never})
+			_, closeGate, openGate := p.next(at, find{jobs: tt.jobs, nextIn: job.Never})
 			closed = closed || closeGate
 			if openGate {
 				t.Errorf("%s: find %d opened the gate", tt.name, i+1)

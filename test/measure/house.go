@@ -60,7 +60,7 @@ func (h *house) env() []string {
 func (h *house) start(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, h.program, args...)
 	cmd.Env, cmd.Stderr = h.env(), os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	h.child[args[0]] = cmd
 	return cmd.Start()
 }

@@ -89,5 +89,25 @@ func latency(ctx context.Context, program string, rate int, d time.Duration) err
 	}
 	fmt.Printf("insert to start at %d jobs/s, %d samples: p50 %s  p95 %s  p99 %s  p99.9 %s  max %s\n",
 		rate, len(took), at(0.5), at(0.95), at(0.99), at(0.999), at(1))
+	if err := h.breakdown(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
 	return svc.Close()
+}
+
+// breakdown says where the time went, by Postgres' clock. A transaction's now() is
+// its beginning, so each part includes the statement it ends with.
+func (h *house) breakdown(ctx context.Context) error {
+	var claim, start, end [2]float64
+	err := h.pool.QueryRow(ctx, `
+		SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM dispatched_at - created_at)), percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM dispatched_at - created_at)),
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - dispatched_at)), percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - dispatched_at)),
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)), percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at))
+		FROM outbox.jobs WHERE status = 'completed'`).Scan(&claim[0], &claim[1], &start[0], &start[1], &end[0], &end[1])
+	if err != nil {
+		return fmt.Errorf("break down: %w", err)
+	}
+	fmt.Printf("  ms, p50 and p99: insert to claim %.2f %.2f, claim to start %.2f %.2f, start to reconcile %.2f %.2f\n",
+		1000*claim[0], 1000*claim[1], 1000*start[0], 1000*start[1], 1000*end[0], 1000*end[1])
+	return nil
 }
