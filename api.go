@@ -51,7 +51,7 @@ func (s *Service) api(ctx context.Context, o httpapi.Options) (*httpapi.Server, 
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.New(jobs, o)
+	return httpapi.New(jobs, o) //nolint:contextcheck // requests bring their own contexts
 }
 
 // Jobs is the door for programs and the command line: insert jobs, look at them,

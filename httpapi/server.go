@@ -156,7 +156,9 @@ func (s *Server) Run(ctx context.Context) error {
 		stop()
 		s.log.WarnContext(ctx, "http api cut off slow clients", logError, errors.Join(err, srv.Close()))
 	}
-	<-served // Serve says ErrServerClosed: what Shutdown had to say is said
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("http api: serve: %w", err)
+	}
 	s.log.InfoContext(ctx, "http api has ended")
 	return nil
 }

@@ -178,12 +178,11 @@ func (c *conformance) takesBack() {
 		}
 		return len(lost) == 3, err
 	})
-	third := job.Ref{}
 	got, err := c.w.Expired(c.Context(), "q", 3, job.NoDeadline, 100)
 	if err != nil || len(got) != 1 {
 		c.Fatalf("Expired after a crash = %v, %v; want the one nobody dropped", got, err)
 	}
-	third = got[0].Ref
+	third := got[0].Ref
 	gone, _, err := c.w.Beat(c.Context(), "q", 3, time.Minute, []job.Ref{third})
 	if err != nil || !slices.Equal(gone, []job.Ref{third}) {
 		c.Errorf("Beat of what is being taken back = %v, %v; want it gone", gone, err)

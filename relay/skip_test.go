@@ -70,7 +70,7 @@ func TestSkip_SpansAndTrailAreTheWholeKeySpace(t *testing.T) {
 		check := func(k key) {
 			t.Helper()
 			want := 0
-			if taken, any := s.trail[k.priority]; k.priority <= hi && (!any || k.id > taken) {
+			if taken, ok := s.trail[k.priority]; k.priority <= hi && (!ok || k.id > taken) {
 				want = 1
 			}
 			if got := reads(spans, k); got != want {

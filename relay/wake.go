@@ -88,7 +88,7 @@ func (r *Relay) wait(ctx context.Context, d time.Duration) {
 	for {
 		now := time.Now()
 		until := end
-		if due, any := r.recordsDue(); any && due.Before(end) {
+		if due, some := r.recordsDue(); some && due.Before(end) {
 			until = due
 		}
 		t.Reset(max(until.Sub(now), 0))

@@ -140,7 +140,8 @@ func leftBehindRings(f *fixture) {
 		}
 		f.open(t.QueueName, 1)
 		f.push(jobs...)
-		if !f.rang(t.QueueName) || !f.rang(t.QueueName) { // by the push, once for each
+		first, second := f.rang(t.QueueName), f.rang(t.QueueName)
+		if !first || !second { // by the push, once for each
 			return false, nil
 		}
 		f.taken("one of two", t, true, jobs[0])

@@ -35,12 +35,12 @@ func (w *Worker) fetch(ctx, life context.Context) []*attempt {
 	for ctx.Err() == nil {
 		if !w.roomy(len(f.waiting)) {
 			w.awaitRoom(ctx)
-			f.waiting = w.begin(f.base, f.waiting)
+			f.waiting = w.begin(f.base, f.waiting) //nolint:contextcheck // base is ctx without its end
 			continue
 		}
 		w.gather(ctx)
 		more, got := w.round(life, &f)
-		f.waiting = w.begin(f.base, f.waiting)
+		f.waiting = w.begin(f.base, f.waiting) //nolint:contextcheck // base is ctx without its end
 		if got {
 			f.quiet.reset()
 		}

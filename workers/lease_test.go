@@ -300,13 +300,13 @@ func TestStale_TakeUnderWayIsJoinedToo(t *testing.T) {
 		var slow atomic.Bool
 		m.after = func(call string) error {
 			if call == "take" && slow.Swap(false) {
-				time.Sleep(2 * time.Second) // the reply travels; meanwhile:
+				time.Sleep(2 * time.Second) // synctest: the reply travels; meanwhile:
 				m.mu.Lock()
 				m.truth["q"], m.epoch["q"] = 2, 2
 				clear(m.leases)
 				clear(m.rows) // settled: the attempt is over
 				m.mu.Unlock()
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) // synctest
 			}
 			return nil
 		}

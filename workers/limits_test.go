@@ -68,7 +68,7 @@ func TestTimeout_HandlerThatIgnoresItLeaksItsSlot(t *testing.T) {
 				return nil
 			}
 			running.Add(1)
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // synctest
 			return nil
 		}, withTimeout(time.Minute), func(o *Options, _ *Registry) { o.Concurrency = 2 })
 		r.sleep(89 * time.Second)

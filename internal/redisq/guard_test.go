@@ -27,7 +27,10 @@ var changing = map[string]func(*fixture) error{
 		_, err := f.Announce(context.Background(), f.queue, 1, job.Lease, refs(7, 7))
 		return err
 	},
-	"expired": func(f *fixture) error { _, err := f.Expired(context.Background(), f.queue, 1, job.NoDeadline, 0); return err },
+	"expired": func(f *fixture) error {
+		_, err := f.Expired(context.Background(), f.queue, 1, job.NoDeadline, 0)
+		return err
+	},
 	"missing": func(f *fixture) error { _, err := f.Missing(context.Background(), f.queue, 1, refs(7, 7)); return err },
 	"drop":    func(f *fixture) error { return f.Drop(context.Background(), f.queue, 1, refs(8, 1, 2)) },
 	"cancel":  func(f *fixture) error { return f.Cancel(context.Background(), f.queue, 1, refs(8, 1)) },
