@@ -100,7 +100,10 @@ func (w *Worker) gather(ctx context.Context) {
 // round asks the queues once, in their order, for as many jobs as there are free
 // slots. more: it is worth asking again at once. got: something was taken.
 func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
-	free := w.o.Concurrency - w.held.counts().running
+	// Attempts that end meanwhile become outcomes: the sum of both, which only
+	// Postgres brings down, is what keeps the buffer from growing past its limit.
+	c := w.held.counts()
+	free := w.o.Concurrency - max(c.running, c.running+c.outcomes-w.o.Buffer+1)
 	for _, q := range w.order.next() {
 		if free <= len(f.waiting) {
 			return true, true

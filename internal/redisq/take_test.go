@@ -70,7 +70,7 @@ func TestTake_TakesFiveHundred(t *testing.T) {
 	})
 }
 
-func TestTake_SameTokenAgain(t *testing.T) {
+func TestHole19_SameTokenAgain(t *testing.T) {
 	everywhere(t, func(t *testing.T, f *fixture) {
 		ctx := context.Background()
 		f.pushed(8, 1, 2, 3, 4, 5, 6)
@@ -117,7 +117,7 @@ func TestTake_SameTokenInANewEpochAndWhilePaused(t *testing.T) {
 	})
 }
 
-func TestTake_DropsCopiesThatMustNotRun(t *testing.T) {
+func TestHole19_DropsCopiesThatMustNotRun(t *testing.T) {
 	everywhere(t, func(t *testing.T, f *fixture) {
 		f.pushed(8, 1, 2, 3, 4, 5, 6)
 		f.do("ZADD", f.leases(), 1e15, "1:8")
