@@ -102,8 +102,7 @@ func (j *Jobs) List(ctx context.Context, queue, filter string, limit int) ([]job
 	return j.store.List(ctx, db.Listing{Queue: queue, Filter: filter, Limit: limit})
 }
 
-// Cancel calls a job off; false: it was over. Redrive sends one again; false: it is
-// on its way.
+// Cancel calls a job off; false: it was over.
 func (j *Jobs) Cancel(ctx context.Context, id int64) (bool, error) { return j.store.Cancel(ctx, id) }
 
 // Redrive sends a job that is over again; false: it is on its way.

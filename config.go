@@ -11,15 +11,27 @@ import (
 )
 
 // LoadConfig reads the configuration: getenv (usually [os.Getenv]) wins over the
-// file, which has lines NAME=value and may be "". Each secret may instead be named
-// by a file that holds it: DATABASE_URL_FILE, REDIS_URL_FILE,
-// ROOKERY_API_KEYS_FILE. No error repeats a value of a secret.
+// file, which has lines NAME=value and may be "". A value with a $ or # in it stands
+// in single quotes there. Each secret may instead be named by a file that holds it:
+// DATABASE_URL_FILE, REDIS_URL_FILE, ROOKERY_API_KEYS_FILE. No error repeats a value
+// of a secret.
 func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	read := getenv
 	if file != "" {
-		values, err := godotenv.Read(file)
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return Config{}, fmt.Errorf("read config file: %w", err)
+		}
+		values, err := godotenv.UnmarshalBytes(text)
+		if err != nil {
+			// What the parser says repeats the text, secrets and all.
+			return Config{}, fmt.Errorf("read config file %s: it is not lines of NAME=value", file)
+		}
+		for _, name := range []string{"DATABASE_URL", "REDIS_URL", "ROOKERY_API_KEYS"} {
+			if getenv(name) != "" || getenv(name+"_FILE") != "" {
+				delete(values, name)
+				delete(values, name+"_FILE")
+			}
 		}
 		read = func(name string) string {
 			if v := getenv(name); v != "" {

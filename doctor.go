@@ -50,16 +50,20 @@ func doctorPostgres(ctx context.Context, url string) []Finding {
 	found(f.Version < minPostgres, false, "postgres", fmt.Sprintf("version %d.%d is too old", f.Version/10000, f.Version%10000), "use Postgres 15 or newer")
 	found(f.Standby, false, "postgres", "this is a standby: nothing can be written", "point DATABASE_URL at the primary")
 	found(f.Pooler, true, "postgres", "a pooler stands in front: notifications and pinned plans do not get through",
-		"give relays a direct DATABASE_URL, and workers: ALTER ROLE … SET plan_cache_mode = force_generic_plan (and enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_material, jit = off)")
+		"give relays a direct DATABASE_URL, and workers: ALTER ROLE … SET plan_cache_mode = force_generic_plan (and enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_material, enable_memoize, jit = off)")
 	found(f.FsyncOff, true, "postgres", "fsync is off: a crash of the machine loses committed jobs", "set fsync = on")
 	found(len(f.MissingRoles) > 0, true, "roles", "missing: "+strings.Join(f.MissingRoles, ", "), "run `rookery migrate up` as a user with CREATEROLE, or make them by hand and run the grants of db/migrations/00003_roles.sql")
 	found(len(f.GateHolders) > 1, true, "postgres", "the gate is held by "+strings.Join(f.GateHolders, ", "), "end the session that is not a relay's")
 	pending, err := pendingMigrations(ctx, url)
 	switch {
+	case err != nil && f.MayServe:
+		// Roles that were made after the migrations have no right to their table.
+		found(true, true, "schema", "cannot tell which migrations are applied: "+err.Error(),
+			"ask with a direct DATABASE_URL, and as the schema's owner: GRANT SELECT ON "+db.MigrationsTable+" TO "+f.User)
 	case err != nil:
-		found(true, false, "schema", err.Error(), "check the user's rights on schema public")
+		found(true, false, "schema", err.Error(), "run `rookery migrate up` as the schema's owner, and GRANT rookery_server TO "+f.User)
 	case pending > 0:
-		found(true, false, "schema", strconv.Itoa(pending)+" migrations are missing", "run `rookery migrate up`")
+		found(true, false, "schema", "migrations that are not applied: "+strconv.Itoa(pending), "run `rookery migrate up`")
 	default:
 		found(!f.MayServe, false, "roles", "user "+f.User+" may not do what relays and workers do", "GRANT rookery_server TO "+f.User)
 	}

@@ -16,6 +16,12 @@ import (
 // with its own, for statements that were sent past it.
 func Translate(verb string, err error) error { return translate(verb, err) }
 
+// hidden reports whether Postgres refused for want of a right.
+func hidden(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42501"
+}
+
 // translate turns what pgx and Postgres say into the words of package job, wrapped
 // with the verb. It is the only place that knows SQLSTATEs
 // (https://www.postgresql.org/docs/15/errcodes-appendix.html).
@@ -31,7 +37,10 @@ func translate(verb string, err error) error {
 		var n net.Error
 		var scan pgx.ScanArgError
 		var refused *pgconn.ConnectError
+		var field *job.FieldError
 		switch {
+		case errors.As(err, &field):
+			// Never sent.
 		case errors.As(err, &scan):
 			// A fault of ours: asked again, Postgres would answer the same.
 		case errors.As(err, &refused), errors.As(err, &n), pgconn.SafeToRetry(err), !errors.Is(err, context.Canceled):
@@ -44,6 +53,8 @@ func translate(verb string, err error) error {
 	switch {
 	case pg.Code == "40001", pg.Code == "40P01", pg.Code == "55P03", pg.Code == "57014":
 		return fmt.Errorf("%s: %w: %w", verb, job.ErrConflict, err)
+	case pg.Code == "3F000", pg.Code == "42P01":
+		return fmt.Errorf("%s: %w: %w", verb, job.ErrNoSchema, err)
 	case pg.Code == "P0002":
 		return fmt.Errorf("%s: %w", verb, job.ErrNotFound)
 	case pg.Code[:2] == "22", pg.Code[:2] == "23":

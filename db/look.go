@@ -12,31 +12,45 @@ import (
 // seeing runs a statement of the windows for people, on the pool whose plans are
 // free.
 func (s *Store) seeing(ctx context.Context, verb string, run func(*query.Queries) error) error {
-	err := run(query.New(s.look))
+	pool := limited{s.look, s.limit}
+	err := run(query.New(pool))
 	if err != nil && s.refusedPins(ctx, err) {
-		err = run(query.New(s.look))
+		err = run(query.New(pool))
 	}
 	return translate(verb, err)
 }
 
-// Job returns one job with its payload, or [job.ErrNotFound].
+// Job returns one job with its payload, or [job.ErrNotFound]. A user who may not see
+// payloads, such as one of rookery_readonly, gets it without payload and headers.
 func (s *Store) Job(ctx context.Context, id int64) (job.Job, error) {
 	var out job.Job
 	err := s.seeing(ctx, "get job", func(q *query.Queries) error {
 		row, err := q.GetJob(ctx, id)
+		if hidden(err) {
+			out, err = jobFacts(ctx, q, id)
+			return err
+		}
 		out = job.Job{
 			ID: row.ID, QueueName: row.QueueName, Kind: row.Kind, Payload: row.Payload, Headers: raw(row.Headers),
-			Priority: row.Priority, Status: job.Status(row.Status), AttemptCount: row.AttemptCount,
+			Priority: row.Priority, Status: job.Status(row.Status), DispatchID: number(row.DispatchID), AttemptCount: row.AttemptCount,
 			FailureCount: row.FailureCount, LostCount: row.LostCount, MaxAttempts: row.MaxAttempts,
 			RunAt: row.RunAt, CreatedAt: row.CreatedAt, DispatchedAt: row.DispatchedAt, StartedAt: row.StartedAt,
 			FinishedAt: row.FinishedAt, WorkerID: text(row.WorkerID), LastError: text(row.LastError),
 		}
-		if row.DispatchID != nil {
-			out.DispatchID = *row.DispatchID
-		}
 		return err
 	})
 	return out, err
+}
+
+func jobFacts(ctx context.Context, q *query.Queries, id int64) (job.Job, error) {
+	row, err := q.GetJobFacts(ctx, id)
+	return job.Job{
+		ID: row.ID, QueueName: row.QueueName, Kind: row.Kind,
+		Priority: row.Priority, Status: job.Status(row.Status), DispatchID: number(row.DispatchID), AttemptCount: row.AttemptCount,
+		FailureCount: row.FailureCount, LostCount: row.LostCount, MaxAttempts: row.MaxAttempts,
+		RunAt: row.RunAt, CreatedAt: row.CreatedAt, DispatchedAt: row.DispatchedAt, StartedAt: row.StartedAt,
+		FinishedAt: row.FinishedAt, WorkerID: text(row.WorkerID), LastError: text(row.LastError),
+	}, err
 }
 
 // Attempts returns the attempts of a job that did not simply succeed, the first
@@ -237,4 +251,11 @@ func text(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+func number(n *int64) int64 {
+	if n == nil {
+		return 0
+	}
+	return *n
 }

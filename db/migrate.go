@@ -85,10 +85,21 @@ func (m *Migrator) Down(ctx context.Context, all bool) ([]Migration, error) {
 	return applied([]*goose.MigrationResult{result}), nil
 }
 
-// Status lists all migrations in their order.
+// Status lists all migrations in their order. It changes nothing: goose would make
+// its table, and it would belong to whoever asked first.
 func (m *Migrator) Status(ctx context.Context) ([]Migration, error) {
-	states, err := m.provider.Status(ctx)
 	var out []Migration
+	var table *string
+	if err := m.pool.QueryRowContext(ctx, "SELECT to_regclass($1)::text", MigrationsTable).Scan(&table); err != nil {
+		return nil, translate("migration status", err)
+	}
+	if table == nil {
+		for _, s := range m.provider.ListSources() {
+			out = append(out, Migration{Version: s.Version, Name: s.Path})
+		}
+		return out, nil
+	}
+	states, err := m.provider.Status(ctx)
 	for _, s := range states {
 		out = append(out, Migration{Version: s.Source.Version, Name: s.Source.Path, Applied: s.State == goose.StateApplied, AppliedAt: s.AppliedAt})
 	}

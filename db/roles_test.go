@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -12,19 +13,8 @@ import (
 // nothing else.
 func TestRoles_ServerRunsTheStore(t *testing.T) {
 	t.Parallel()
-	admin := newWorld(t)
-	name := get[string](admin, "SELECT 'server_of_' || current_database()")
-	admin.exec("CREATE ROLE " + name + " LOGIN IN ROLE rookery_server")
-	t.Cleanup(func() { _, _ = admin.side.Exec(context.Background(), "DROP ROLE "+name) })
-	u, err := url.Parse(admin.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.User(name)
-	w := worldAt(t, u.String())
-	if got := get[string](w, "SELECT current_user::text"); got != name {
-		t.Fatalf("user = %s, want %s", got, name)
-	}
+	login := newWorld(t).loginIn("rookery_server")
+	w := worldAt(t, login)
 	epoch := w.begin("other")
 	w.exec("INSERT INTO outbox.jobs (queue_name) VALUES ('mail'), ('mail'), ('mail'), ('mail')")
 	c := order(4)
@@ -59,9 +49,47 @@ func TestRoles_ServerRunsTheStore(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	l := listen(t, u.String())
+	l := listen(t, login)
 	w.hold(l)
 	if _, err := l.Release(t.Context()); err != nil {
 		t.Errorf("Release: %v", err)
+	}
+}
+
+// loginIn makes a login that has role and nothing else, and returns its URL.
+func (w *world) loginIn(role string) string {
+	w.Helper()
+	name := get[string](w, "SELECT '"+role+"_of_' || current_database()")
+	w.exec("CREATE ROLE " + name + " LOGIN IN ROLE " + role)
+	w.Cleanup(func() { _, _ = w.side.Exec(context.Background(), "DROP ROLE "+name) })
+	u, err := url.Parse(w.url)
+	if err != nil {
+		w.Fatal(err)
+	}
+	u.User = url.User(name)
+	return u.String()
+}
+
+// People with rookery_readonly see jobs without payloads, by the same calls.
+func TestRoles_ReadonlySeesFactsOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.insert(1)[0]
+	s, err := db.Open(t.Context(), w.loginIn("rookery_readonly"), db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got, err := s.Job(t.Context(), id)
+	if err != nil || got.ID != id || got.Status != job.Queued || got.Payload != nil {
+		t.Errorf("Job as rookery_readonly = %+v, %v, want it without payload", got, err)
+	}
+	for _, filter := range []string{"", "ready", "scheduled", "out", "dead"} {
+		if _, err := s.List(t.Context(), db.Listing{Filter: filter, Limit: 5}); err != nil {
+			t.Errorf("List(%q) as rookery_readonly: %v", filter, err)
+		}
+	}
+	if _, err := s.QueueStats(t.Context()); err != nil {
+		t.Errorf("QueueStats as rookery_readonly: %v", err)
 	}
 }

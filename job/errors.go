@@ -36,6 +36,8 @@ func (e *StaleError) Is(target error) bool { return target == ErrStale }
 var (
 	// ErrNotFound: there is no job with that id.
 	ErrNotFound = errors.New("no such job")
+	// ErrNoSchema: the database has no schema outbox, or an older one.
+	ErrNoSchema = errors.New("schema outbox is missing or too old: run rookery migrate up")
 	// ErrState: the job is in a status from which the wanted change is impossible.
 	ErrState = errors.New("the job's status does not allow this")
 	// ErrConflict: another transaction was in the way (SQLSTATE 40001, 40P01 or

@@ -1,6 +1,9 @@
 package job
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // The requests to and answers from a queue's window in Redis. They stand here, in
 // the leaf package, because relay and workers speak of them without knowing who
@@ -58,6 +61,24 @@ type Window struct {
 	Paused    bool
 	Now       int64 // Redis' clock, ms since 1970
 	OldestEnd int64 // the earliest deadline of a lease, ms since 1970; 0: no lease
+}
+
+// MarshalJSON writes what people and autoscalers want to know: the depth and its
+// bands by name, without the clocks. The epoch is the queue's.
+func (w Window) MarshalJSON() ([]byte, error) {
+	type bands struct {
+		High   int64 `json:"high"`
+		Normal int64 `json:"normal"`
+		Low    int64 `json:"low"`
+	}
+	return json.Marshal(struct {
+		Depth   int64 `json:"depth"` // undelivered jobs of all bands
+		Waiting bands `json:"waiting"`
+		Leased  int64 `json:"leased"`
+		Lost    int64 `json:"lost"`
+		Seq     int64 `json:"seq"`
+		Paused  bool  `json:"paused"` // as Redis knows it, up to a second late
+	}{w.Depth(), bands{w.Waiting[High], w.Waiting[Normal], w.Waiting[Low]}, w.Leased, w.Lost, w.Seq, w.Paused})
 }
 
 // Depth returns how many undelivered jobs the window holds.

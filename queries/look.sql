@@ -4,6 +4,13 @@
 -- name: GetJob :one
 SELECT j.* FROM outbox.jobs AS j WHERE j.id = @id;
 
+-- name: GetJobFacts :one
+-- A job for those who may not see payloads and headers (rookery_readonly).
+SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts,
+    j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error
+FROM outbox.jobs AS j
+WHERE j.id = @id;
+
 -- name: ListAttempts :many
 SELECT a.* FROM outbox.attempts AS a WHERE a.job_id = @job_id ORDER BY a.attempt_count LIMIT 1000;
 
@@ -42,7 +49,7 @@ SELECT f.queue_name::text AS queue_name FROM found AS f WHERE f.queue_name IS NO
 -- Jobs by id, the newest first; those of one queue are looked for no further than
 -- the cap.
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.finished_at, j.worker_id, j.last_error
-FROM (SELECT newest.* FROM outbox.jobs AS newest WHERE newest.id < @before_id ORDER BY newest.id DESC LIMIT @cap) AS j
+FROM (SELECT newest.id, newest.queue_name, newest.kind, newest.priority, newest.status, newest.attempt_count, newest.failure_count, newest.lost_count, newest.max_attempts, newest.run_at, newest.created_at, newest.finished_at, newest.worker_id, newest.last_error FROM outbox.jobs AS newest WHERE newest.id < @before_id ORDER BY newest.id DESC LIMIT @cap) AS j
 WHERE @queue_name::text = '' OR j.queue_name = @queue_name
 ORDER BY j.id DESC
 LIMIT @max_jobs;

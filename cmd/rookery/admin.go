@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"text/tabwriter"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penguinmails/rookery"
+	"github.com/penguinmails/rookery/job"
 )
 
 func migrateCommand(s *settings) *cobra.Command {
@@ -91,7 +93,7 @@ func doctorCommand(s *settings) *cobra.Command {
 			}
 			findings := rookery.Doctor(cmd.Context(), config)
 			if s.json {
-				if err := printJSON(findings); err != nil {
+				if err := printJSON(append([]rookery.Finding{}, findings...)); err != nil {
 					return err
 				}
 			}
@@ -125,7 +127,7 @@ func queuesCommand(s *settings) *cobra.Command {
 					return err
 				}
 				if s.json {
-					return printJSON(stats)
+					return printJSON(append([]job.QueueStats{}, stats...)) // never null
 				}
 				return table("QUEUE\tREADY\tSCHEDULED\tOUT\tIN REDIS\tLEASED\tWINDOW\tPAUSED", func(line func(...any)) {
 					for _, q := range stats {
@@ -156,12 +158,15 @@ func queuesCommand(s *settings) *cobra.Command {
 	window := &cobra.Command{
 		Use: "window QUEUE --size N", Short: "Set how many undelivered jobs of a queue may sit in Redis", Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if size < 1 || size > 1000000 {
+				return &usageError{errors.New("--size is needed: 1 to 1000000")}
+			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
 				return jobs.SetWindow(ctx, args[0], size)
 			})
 		},
 	}
-	window.Flags().IntVar(&size, "size", 10000, "1 to 1000000")
+	window.Flags().IntVar(&size, "size", 0, "1 to 1000000; a queue begins with 10000")
 	queues.AddCommand(window)
 	return queues
 }

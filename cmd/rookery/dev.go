@@ -25,7 +25,7 @@ func devCommand() *cobra.Command {
 		Args:  noArgs,
 		Long: `Run a private Postgres and Redis on free ports of this machine, migrated, with the
 API, a relay, and a worker for the queue "default" that prints what it gets.
-Ctrl-C stops it all and deletes the data, unless --keep.`,
+Ctrl-C stops it all and deletes the data, unless --keep or --dir.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if keep && dir == "" {
 				dir = filepath.Join(os.TempDir(), "rookery-dev")
@@ -34,7 +34,7 @@ Ctrl-C stops it all and deletes the data, unless --keep.`,
 		},
 	}
 	c.Flags().BoolVar(&keep, "keep", false, "keep the data, and go on with it the next time")
-	c.Flags().StringVar(&dir, "dir", "", "where the data is kept, with --keep (default: rookery-dev in the temporary folder)")
+	c.Flags().StringVar(&dir, "dir", "", "keep the data in this `folder` (with --keep alone: rookery-dev in the temporary folder)")
 	c.Flags().StringVar(&addr, "http", "127.0.0.1:0", "address of the API; port 0 takes a free one")
 	return c
 }

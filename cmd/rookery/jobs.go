@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -121,6 +122,12 @@ func jobsList(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list [--queue NAME] [--filter ready|scheduled|out|dead]", Short: "List jobs, the newest first unless a filter says otherwise", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains([]string{"", "ready", "scheduled", "out", "dead"}, filter) {
+				return &usageError{fmt.Errorf("--filter is %q, must be ready, scheduled, out or dead", filter)}
+			}
+			if limit < 1 || limit > 1000 {
+				return &usageError{fmt.Errorf("--limit is %d, must be 1 to 1000", limit)}
+			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
 				rows, err := jobs.List(ctx, queue, filter, limit)
 				if err != nil {
@@ -147,13 +154,16 @@ func jobsChange(s *settings, use, short, done, not string, change func(*rookery.
 	return &cobra.Command{
 		Use: use + " ID …", Short: short, Args: someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ids := make([]int64, len(args))
+			for i, text := range args {
+				var err error
+				if ids[i], err = parseID(text); err != nil {
+					return err
+				}
+			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
 				var errs []error
-				for _, text := range args {
-					id, err := parseID(text)
-					if err != nil {
-						return err
-					}
+				for _, id := range ids {
 					yes, err := change(jobs, ctx, id)
 					switch {
 					case err != nil:

@@ -97,7 +97,7 @@ With --exec 'CMD' a shell runs CMD; with a bare --exec what follows -- is run as
 			return runWorker(cmd, s, p, addr)
 		},
 	}
-	c.Flags().String("exec", "", "program to run for each job")
+	c.Flags().String("exec", "", "shell `command` to run for each job, or the program after --")
 	c.Flags().Lookup("exec").NoOptDefVal = bareExec
 	c.Flags().DurationVar(&p.Timeout, "timeout", 0, "of an attempt (default 30m; negative: none)")
 	c.Flags().StringVar(&addr, "http", "", "serve /livez, /readyz and /metrics here (default: not at all)")
@@ -106,8 +106,9 @@ With --exec 'CMD' a shell runs CMD; with a bare --exec what follows -- is run as
 }
 
 // bareExec is what --exec without a value stands for. A flag that may stand bare
-// takes its value by = alone: in "--exec CMD" the command is an argument.
-const bareExec = "\x00"
+// takes its value by = alone: in "--exec CMD" the command is an argument. Help shows
+// it, so it is something to read.
+const bareExec = "-- PROGRAM"
 
 // programOf returns what --exec, the arguments and the place of -- among them (-1:
 // there is none) ask for.

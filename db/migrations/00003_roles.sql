@@ -48,6 +48,12 @@ BEGIN
         GRANT SELECT (id, queue_name, kind, priority, status, dispatch_id, attempt_count, failure_count, lost_count, max_attempts,
             run_at, created_at, dispatched_at, started_at, finished_at, worker_id, last_error, size) ON outbox.jobs TO rookery_readonly;
     END IF;
+    -- So that doctor and "migrate status" can tell them how far the schema is.
+    FOR wanted IN SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN ('rookery_server', 'rookery_readonly') LOOP
+        IF to_regclass('rookery_migrations') IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON rookery_migrations TO %I', wanted);
+        END IF;
+    END LOOP;
 END $$;
 -- +goose StatementEnd
 
@@ -62,6 +68,9 @@ BEGIN
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA outbox FROM %I', known);
         EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA outbox FROM %I', known);
         EXECUTE format('REVOKE ALL ON SCHEMA outbox FROM %I', known);
+        IF to_regclass('rookery_migrations') IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON rookery_migrations FROM %I', known);
+        END IF;
     END LOOP;
 END $$;
 -- +goose StatementEnd

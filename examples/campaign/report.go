@@ -35,7 +35,8 @@ func (s *show) report(ctx context.Context, unfinished error) (verdict, error) {
 	s.board.say("  mail received     %s mails for %s recipients", thousands(mails), thousands(recipients))
 	if s.stack.ownPostgres { // else the two clocks may differ
 		l := result.Latencies
-		s.board.say("  insert to mailbox p50 %s · p99 %s · longest %s (mailings make a backlog; what a dead process or Redis held waits for a lease of 15 s to end)",
+		s.board.say("  insert to mailbox p50 %s · p99 %s · longest %s\n"+
+			"                    (mailings make a backlog; what a dead process held waits for its lease to end)",
 			seconds(percentile(l, 0.5)), seconds(percentile(l, 0.99)), seconds(percentile(l, 1)))
 	}
 	s.explain(result)
@@ -63,7 +64,8 @@ func (s *show) explain(v verdict) {
 	for _, g := range v.Phantom[:min(shown, len(v.Phantom))] {
 		s.board.say("  phantom: %s to %s exists although %s", g.Mail.MessageID, g.Mail.To, g.Why)
 	}
-	s.board.say("  Duplicates are what at-least-once allows: mail that a killed worker had sent and not yet recorded is sent again, with the same Message-ID")
+	s.board.say("  Duplicates are what at-least-once allows: mail that a killed worker had sent")
+	s.board.say("  and not yet recorded is sent again, with the same Message-ID")
 	s.board.say("  (%s of the %s: first sent by the worker that was killed).", thousands(s.fleet.killed(v.Duplicates)), thousands(len(v.Duplicates)))
 }
 

@@ -68,6 +68,7 @@ func TestCLI_JobsAndQueues(t *testing.T) {
 	wants(queue, "queues")
 	w.mustCLI("queues", "window", queue, "--size", "77")
 	wants(`"window_size": 77`, "queues", "--json")
+	wants(`"depth": 0`, "queues", "--json")
 	wants("cancelled", "jobs", "cancel", fmt.Sprint(later))
 	wants("queued again", "jobs", "redrive", fmt.Sprint(bad))
 	if code, _, _ := w.cli("jobs", "get", "123456789"); code != 1 {
@@ -90,6 +91,7 @@ func TestCLI_UsageErrorsExitWith2(t *testing.T) {
 	}{
 		{"--version", 0, "rookery version"},
 		{"--help", 0, "rookery dev"},
+		{"worker --help", 0, `[="-- PROGRAM"]`},
 		{"", 0, "rookery dev"},
 		{"jobs", 0, "redrive"},
 		{"nonsense", 2, "unknown command"},
@@ -110,6 +112,11 @@ func TestCLI_UsageErrorsExitWith2(t *testing.T) {
 		{"enqueue --payload {", 2, "payload"},
 		{"enqueue --run-at tomorrow", 2, "--run-at"},
 		{"queues pause", 2, "usage: rookery queues pause"},
+		{"queues window q", 2, "--size is needed"},
+		{"queues window q --size 0", 2, "--size is needed"},
+		{"jobs redrive 1 abc", 2, "not a job id"},
+		{"jobs list --filter bogus", 2, "ready, scheduled, out or dead"},
+		{"jobs list --limit 0", 2, "1 to 1000"},
 	} {
 		code, stdout, stderr := w.cli(strings.Fields(c.line)...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.want) {
@@ -142,6 +149,13 @@ func TestCLI_EnvironmentWinsOverFile(t *testing.T) {
 	}
 	if code, _, stderr := run(t, []string{path, "DATABASE_URL=" + w.url}, argv...); code != 0 {
 		t.Errorf("with a bad file and a good environment: %d %s", code, stderr)
+	}
+	secret := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(secret, []byte(w.url), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := run(t, []string{path, "DATABASE_URL_FILE=" + secret}, argv...); code != 0 {
+		t.Errorf("with a bad file and a good secret file: %d %s", code, stderr)
 	}
 	if code, _, stderr := run(t, []string{path, "ROOKERY_LEASE=5"}, argv...); code != 1 || !strings.Contains(stderr, "ROOKERY_LEASE") {
 		t.Errorf("with a bad lease: %d %s", code, stderr)
@@ -193,6 +207,7 @@ func TestCLI_SecretsStaySecret(t *testing.T) {
 	}
 	try(1, wrong(dbURL, "redis://:"+token+"@127.0.0.1:notaport/x"), "queues")
 	try(1, wrong(dbURL, "redis://:"+token+"@127.0.0.1:1/0"), "doctor")
+	try(1, base, "queues", "--config", secret("broken config", "not a line of it\nDATABASE_URL="+dbURL))
 	try(1, append(wrong(dbURL, redisURL), "DATABASE_URL_FILE="+secret("db2", dbURL)), "queues")
 	serve.terminate(30 * time.Second)
 	worker.terminate(30 * time.Second)

@@ -16,6 +16,11 @@ func TestDoctor_FindsWhatIsWrong(t *testing.T) {
 	devtest.Migrate(t, server.URL("postgres"))
 	w := newWorld(t, worldOptions{postgres: server, redisArgs: []string{"--appendonly", "yes"}})
 	evicting := devtest.RedisServer(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	w.exec(`CREATE ROLE doctor_server LOGIN IN ROLE rookery_server`)
+	w.exec(`CREATE ROLE doctor_nobody LOGIN`)
+	as := func(user string) []string {
+		return []string{"DATABASE_URL=" + strings.Replace(server.URL("postgres"), "postgres@", user+"@", 1)}
+	}
 	for _, c := range []struct {
 		name string
 		env  []string
@@ -26,6 +31,8 @@ func TestDoctor_FindsWhatIsWrong(t *testing.T) {
 		{"no DATABASE_URL", []string{"DATABASE_URL="}, 1, "DATABASE_URL is not set"},
 		{"no REDIS_URL", []string{"REDIS_URL="}, 1, "REDIS_URL is not set"},
 		{"no schema", []string{"DATABASE_URL=" + devtest.EmptyPostgres(t)}, 1, "rookery migrate up"},
+		{"the role of relays and workers", as("doctor_server"), 0, ""},
+		{"a user without rights", as("doctor_nobody"), 1, "GRANT rookery_server TO doctor_nobody"},
 		{"wrong Postgres port", []string{"DATABASE_URL=postgres://postgres@127.0.0.1:1/x"}, 1, "check DATABASE_URL"},
 		{"wrong Redis port", []string{"REDIS_URL=redis://127.0.0.1:1"}, 1, "check REDIS_URL"},
 		{"eviction", []string{"REDIS_URL=" + evicting.URL()}, 1, "CONFIG SET maxmemory-policy noeviction"},

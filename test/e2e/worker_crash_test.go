@@ -74,13 +74,15 @@ func TestWorker_KilledAtAFailpoint(t *testing.T) {
 			w.insert(200, `{"do": "sleep", "ms": 3}`)
 			doomed := w.worker(slots, "ROOKERY_FAILPOINT="+c.point+":"+c.nth)
 			doomed.waitKilled(30 * time.Second)
-			finished := w.ids(`SELECT id FROM outbox.jobs WHERE status = 'completed'`)
 			begun, err := readHistory(w.history)
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.worker(slots)
 			f := w.rest(time.Minute)
+			// Not read right after the kill: Postgres may still be carrying out what the
+			// worker had sent.
+			finished := w.ids(`SELECT id FROM outbox.jobs WHERE status = 'completed' AND worker_id LIKE $1`, fmt.Sprintf("%%-%d-%%", doomed.pid()))
 			open := len(begun) - len(finished) // they ran, or their outcome waited
 			problems, reruns := check(f, allowance{reruns: open})
 			for _, p := range problems {

@@ -135,6 +135,59 @@ func (q *Queries) GetJob(ctx context.Context, id int64) (OutboxJob, error) {
 	return i, err
 }
 
+const getJobFacts = `-- name: GetJobFacts :one
+SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts,
+    j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error
+FROM outbox.jobs AS j
+WHERE j.id = $1
+`
+
+type GetJobFactsRow struct {
+	ID           int64
+	QueueName    string
+	Kind         string
+	Priority     int16
+	Status       string
+	DispatchID   *int64
+	AttemptCount int32
+	FailureCount int16
+	LostCount    int16
+	MaxAttempts  int16
+	RunAt        time.Time
+	CreatedAt    time.Time
+	DispatchedAt *time.Time
+	StartedAt    *time.Time
+	FinishedAt   *time.Time
+	WorkerID     *string
+	LastError    *string
+}
+
+// A job for those who may not see payloads and headers (rookery_readonly).
+func (q *Queries) GetJobFacts(ctx context.Context, id int64) (GetJobFactsRow, error) {
+	row := q.db.QueryRow(ctx, getJobFacts, id)
+	var i GetJobFactsRow
+	err := row.Scan(
+		&i.ID,
+		&i.QueueName,
+		&i.Kind,
+		&i.Priority,
+		&i.Status,
+		&i.DispatchID,
+		&i.AttemptCount,
+		&i.FailureCount,
+		&i.LostCount,
+		&i.MaxAttempts,
+		&i.RunAt,
+		&i.CreatedAt,
+		&i.DispatchedAt,
+		&i.StartedAt,
+		&i.FinishedAt,
+		&i.WorkerID,
+		&i.LastError,
+	)
+	return i, err
+}
+
 const listAttempts = `-- name: ListAttempts :many
 SELECT a.job_id, a.attempt_count, a.worker_id, a.started_at, a.finished_at, a.outcome, a.error FROM outbox.attempts AS a WHERE a.job_id = $1 ORDER BY a.attempt_count LIMIT 1000
 `
@@ -235,7 +288,7 @@ func (q *Queries) ListDead(ctx context.Context, arg ListDeadParams) ([]ListDeadR
 
 const listNewest = `-- name: ListNewest :many
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.finished_at, j.worker_id, j.last_error
-FROM (SELECT newest.id, newest.queue_name, newest.kind, newest.payload, newest.priority, newest.status, newest.dispatch_id, newest.attempt_count, newest.failure_count, newest.lost_count, newest.max_attempts, newest.run_at, newest.created_at, newest.dispatched_at, newest.started_at, newest.finished_at, newest.worker_id, newest.last_error, newest.headers, newest.size FROM outbox.jobs AS newest WHERE newest.id < $1 ORDER BY newest.id DESC LIMIT $2) AS j
+FROM (SELECT newest.id, newest.queue_name, newest.kind, newest.priority, newest.status, newest.attempt_count, newest.failure_count, newest.lost_count, newest.max_attempts, newest.run_at, newest.created_at, newest.finished_at, newest.worker_id, newest.last_error FROM outbox.jobs AS newest WHERE newest.id < $1 ORDER BY newest.id DESC LIMIT $2) AS j
 WHERE $3::text = '' OR j.queue_name = $3
 ORDER BY j.id DESC
 LIMIT $4
