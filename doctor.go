@@ -50,7 +50,9 @@ func doctorPostgres(ctx context.Context, url string) []Finding {
 	found(f.Version < minPostgres, false, "postgres", fmt.Sprintf("version %d.%d is too old", f.Version/10000, f.Version%10000), "use Postgres 15 or newer")
 	found(f.Standby, false, "postgres", "this is a standby: nothing can be written", "point DATABASE_URL at the primary")
 	found(f.Pooler, true, "postgres", "a pooler stands in front: notifications and pinned plans do not get through",
-		"give relays a direct DATABASE_URL, and workers: ALTER ROLE … SET plan_cache_mode = force_generic_plan (and enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_material, enable_memoize, jit = off)")
+		"give relays a direct DATABASE_URL, and workers: ALTER ROLE … SET plan_cache_mode = force_generic_plan (and enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_material, enable_memoize, jit = off; lock_timeout = 1s, statement_timeout = 10s, default_transaction_isolation = 'read committed')")
+	found(f.Pooler && f.AsyncCommit, false, "postgres", "synchronous_commit is off, and a pooler keeps us from turning it on: after a crash Redis may hold jobs that Postgres has forgotten",
+		"ALTER ROLE "+f.User+" SET synchronous_commit = on")
 	found(f.FsyncOff, true, "postgres", "fsync is off: a crash of the machine loses committed jobs", "set fsync = on")
 	found(len(f.MissingRoles) > 0, true, "roles", "missing: "+strings.Join(f.MissingRoles, ", "), "run `rookery migrate up` as a user with CREATEROLE, or make them by hand and run the grants of db/migrations/00003_roles.sql")
 	found(len(f.GateHolders) > 1, true, "postgres", "the gate is held by "+strings.Join(f.GateHolders, ", "), "end the session that is not a relay's")

@@ -51,7 +51,8 @@ type Store struct {
 	pool   *pgxpool.Pool // plans pinned
 	look   *pgxpool.Pool // plans free: API and command line
 	log    *slog.Logger
-	pooled atomic.Bool // a pooler stands between us and Postgres
+	limit  time.Duration // of every call
+	pooled atomic.Bool   // a pooler stands between us and Postgres
 }
 
 // Open makes the pools. It does not wait for Postgres: a connection is made when it
@@ -63,7 +64,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Store{log: o.Logger}
+	s := &Store{log: o.Logger, limit: callLimit}
 	free, err := parse(url)
 	if err != nil {
 		return nil, err
@@ -100,6 +101,7 @@ func parse(url string) (*pgxpool.Config, error) {
 		return nil, errors.New("DATABASE_URL is not a Postgres URL such as postgres://user@host:5432/database")
 	}
 	c.ConnConfig.ConnectTimeout = 5 * time.Second
+	c.PingTimeout = pingLimit
 	return c, nil
 }
 
@@ -155,23 +157,26 @@ func (s *Store) Ping(ctx context.Context) error {
 // do runs one statement on the pinned pool and translates its error. verb says
 // what was wanted.
 func (s *Store) do(ctx context.Context, verb string, run func(*query.Queries) error) error {
-	err := run(query.New(s.pool))
+	pool := limited{s.pool, s.limit}
+	err := run(query.New(pool))
 	if err != nil && s.refusedPins(ctx, err) {
-		err = run(query.New(s.pool))
+		err = run(query.New(pool))
 	}
 	return translate(verb, err)
 }
 
 // on runs statements on one pinned connection, and says which Postgres it talks to.
 func (s *Store) on(ctx context.Context, verb string, run func(q *query.Queries, life string) error) error {
-	c, err := s.pool.Acquire(ctx)
+	acquiring, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	c, err := s.pool.Acquire(acquiring)
 	if err != nil && s.refusedPins(ctx, err) {
-		c, err = s.pool.Acquire(ctx)
+		c, err = s.pool.Acquire(acquiring)
 	}
 	if err != nil {
 		return translate(verb, err)
 	}
 	defer c.Release()
 	life, _ := c.Conn().PgConn().CustomData()[lifeKey].(string)
-	return translate(verb, run(query.New(c), life))
+	return translate(verb, run(query.New(limited{c, s.limit}), life))
 }

@@ -15,6 +15,7 @@ type Facts struct {
 	User         string   // whom we are logged in as
 	Pooler       bool     // a pooler stands in between: LISTEN and pinned plans do not get through
 	FsyncOff     bool     // a crash loses what was committed
+	AsyncCommit  bool     // synchronous_commit is off for this user
 	MissingRoles []string // of the three that migrations make
 	MayServe     bool     // the user has the rights of relays and workers; false before the schema is there
 	GateHolders  []string // applications that hold the gate just now
@@ -38,7 +39,7 @@ func Diagnose(ctx context.Context, url string) (Facts, error) {
 	}
 	f := Facts{
 		Version: int(row.VersionNum), Standby: row.Standby, User: row.UserName,
-		Pooler: uint32(row.Pid) != conn.PgConn().PID(), FsyncOff: row.Fsync == "off",
+		Pooler: uint32(row.Pid) != conn.PgConn().PID(), FsyncOff: row.Fsync == "off", AsyncCommit: row.SynchronousCommit == "off",
 	}
 	if f.MissingRoles, err = q.MissingRoles(ctx); err != nil {
 		return f, translate("look for roles", err)

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
@@ -73,6 +74,9 @@ func (s *Store) SetPaused(ctx context.Context, queue string, paused bool) error 
 func (s *Store) SetWindow(ctx context.Context, queue string, size int) error {
 	if err := job.CheckQueueName(queue); err != nil {
 		return err
+	}
+	if size < 1 || size > job.MaxWindow {
+		return &job.FieldError{Field: "window_size", Problem: fmt.Sprintf("is %d, must be 1 to %d", size, job.MaxWindow)}
 	}
 	return s.do(ctx, "set window", func(q *query.Queries) error {
 		return q.SetWindow(ctx, query.SetWindowParams{Name: queue, WindowSize: int32(size)})

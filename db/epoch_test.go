@@ -206,6 +206,7 @@ func TestEpoch_WorkersBehind(t *testing.T) {
 	if err := w.Retire(t.Context(), "w4"); err != nil {
 		t.Fatalf("Retire: %v", err)
 	}
+	beat("r1", "relay", nil) // forgets who has been silent for an hour
 	got, err := w.Processes(t.Context())
 	if err != nil {
 		t.Fatalf("Processes: %v", err)

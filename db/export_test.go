@@ -1,6 +1,13 @@
 package db
 
-import "github.com/jackc/pgx/v5/pgxpool"
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
 
 // Pinned returns the pool whose plans are pinned: tests look at its sessions.
 func (s *Store) Pinned() *pgxpool.Pool { return s.pool }
+
+// LimitCalls sets the limit of every call, before the first one.
+func (s *Store) LimitCalls(d time.Duration) { s.limit = d }

@@ -1,7 +1,9 @@
 package db
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
@@ -64,7 +66,8 @@ func (s *Store) Sweep(ctx context.Context, from job.Cursor) (job.Sweep, error) {
 func (s *Store) Requeue(ctx context.Context, r job.Requeue) ([]job.Verdict, error) {
 	var out []job.Verdict
 	p := query.RequeueAttemptsParams{QueueName: r.QueueName, Epoch: r.Epoch}
-	for _, a := range r.Attempts {
+	sorted := slices.SortedFunc(slices.Values(r.Attempts), func(a, b job.LostAttempt) int { return cmp.Compare(a.Ref.ID, b.Ref.ID) })
+	for _, a := range sorted { // the rows are locked in this order
 		p.JobIDs = append(p.JobIDs, a.Ref.ID)
 		p.DispatchIDs = append(p.DispatchIDs, a.Ref.DispatchID)
 		p.Counts = append(p.Counts, a.Counts)

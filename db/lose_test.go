@@ -138,3 +138,28 @@ func TestLose_BlamesNobodyForAnotherAttempt(t *testing.T) {
 		t.Errorf("the second attempt = %+v, want it lost, by nobody known", a)
 	}
 }
+
+// Redis lists what it lost by deadline; rows are locked in id order all the same, as
+// by a worker that reconciles some of them at this moment: else one of the two is
+// now and then the victim of a deadlock.
+func TestLose_LocksInIDOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(2)
+	refs := w.claim(2).Refs()
+	tx := w.begun()
+	w.in(tx, "SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE", refs[0].ID)
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.Requeue(w.Context(), job.Requeue{QueueName: queue, Epoch: 1, Attempts: []job.LostAttempt{{Ref: refs[1]}, {Ref: refs[0]}}})
+		done <- err
+	}()
+	w.waitsForLock()
+	w.in(tx, "SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE NOWAIT", refs[1].ID)
+	if err := tx.Rollback(w.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Requeue: %v", err)
+	}
+}

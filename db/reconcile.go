@@ -86,7 +86,8 @@ func (s *Store) Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error) {
 	return out, err
 }
 
-// Beat says that a process lives, and returns the epoch of every queue.
+// Beat says that a process lives, and returns the epoch of every queue. A relay's
+// also forgets processes that have been silent for an hour.
 func (s *Store) Beat(ctx context.Context, p job.Process) (map[string]int64, error) {
 	epochs, err := json.Marshal(p.Epochs)
 	if err != nil || p.Epochs == nil {
@@ -94,6 +95,11 @@ func (s *Store) Beat(ctx context.Context, p job.Process) (map[string]int64, erro
 	}
 	out := map[string]int64{}
 	err = s.do(ctx, "beat", func(q *query.Queries) error {
+		if p.Role == "relay" { // somebody must forget those that never said goodbye
+			if _, err := q.RetireSilentProcesses(ctx); err != nil {
+				return err
+			}
+		}
 		rows, err := q.BeatProcess(ctx, query.BeatProcessParams{ID: p.ID, Role: p.Role, Host: p.Host, Pid: int32(p.PID), RedisOk: p.RedisOK, Epochs: epochs})
 		for _, row := range rows {
 			out[row.Name] = row.Epoch
@@ -103,13 +109,9 @@ func (s *Store) Beat(ctx context.Context, p job.Process) (map[string]int64, erro
 	return out, err
 }
 
-// Retire takes a process out of the list of the living, and with it those that
-// have been silent for an hour.
+// Retire takes a process out of the list of the living.
 func (s *Store) Retire(ctx context.Context, id string) error {
 	return s.do(ctx, "retire", func(q *query.Queries) error {
-		if _, err := q.RetireSilentProcesses(ctx); err != nil {
-			return err
-		}
 		return q.RetireProcess(ctx, id)
 	})
 }

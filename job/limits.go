@@ -23,6 +23,7 @@ const (
 	MaxLost            = 3       // lost_count at which a job runs alone; lost once more it is dead
 	MaxDelay           = 365 * 24 * time.Hour
 	DefaultWindow      = 10_000    // undelivered jobs of one queue in Redis
+	MaxWindow          = 1_000_000 // the most that an operator can set
 	MaxBatch           = 500       // jobs of one ledger row, and of one script call
 	MaxBatchBytes      = 1_000_000 // payload and headers of one ledger row; a single larger job travels alone
 )

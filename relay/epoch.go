@@ -47,8 +47,10 @@ func (r *Relay) all() []*queue {
 	return out
 }
 
-// refresh takes over what Postgres says of all queues.
+// refresh takes over what Postgres says of all queues. One that it does not list any
+// more is forgotten: when a job of it comes, it is registered anew.
 func (r *Relay) refresh(ctx context.Context) error {
+	asked := time.Now()
 	rows, life, err := r.store.Queues(ctx)
 	if err != nil {
 		return err
@@ -56,18 +58,42 @@ func (r *Relay) refresh(ctx context.Context) error {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.life = life
+	if life != r.life || now.Sub(r.heard) > postgresGap {
+		r.steady = now
+	}
+	r.life, r.heard = life, now
+	listed := make(map[string]bool, len(rows))
 	for _, row := range rows {
+		listed[row.Name] = true
 		q := r.queues[row.Name]
 		if q == nil {
 			r.queues[row.Name] = newQueue(row, now)
 			continue
 		}
 		q.mu.Lock()
-		q.adoptLocked(row, life, now)
+		q.adoptLocked(row, life, asked, now)
+		q.mu.Unlock()
+	}
+	for name, q := range r.queues {
+		q.mu.Lock()
+		if !listed[name] && asked.After(q.adopted) {
+			delete(r.queues, name)
+		}
 		q.mu.Unlock()
 	}
 	return nil
+}
+
+// postgresGap is how long Postgres may leave a relay without an answer before the
+// relay must think that it left the workers without one, too.
+const postgresGap = 3 * time.Second
+
+// counted reports whether the workers that Postgres lists as living are all there
+// are: for one lease it was there for them to say so.
+func (r *Relay) counted(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Sub(r.heard) <= postgresGap && now.Sub(r.steady) >= r.o.Lease
 }
 
 // census asks Redis for a queue's state, tells it what it must know, and begins a

@@ -63,11 +63,11 @@ func newQueue(q job.Queue, now time.Time) *queue {
 	return &queue{name: q.Name, Queue: q, adopted: now, unpushed: map[int64]unpushed{}, limit: job.MaxBatch, settle: true}
 }
 
-// adoptLocked takes over what Postgres, of the given life, says of the queue. In a
-// new epoch nothing that was known of the window holds.
-func (q *queue) adoptLocked(fresh job.Queue, life string, now time.Time) {
-	if fresh.Epoch < q.Epoch && life == q.Life {
-		return // read before we began the present one
+// adoptLocked takes over what Postgres, of the given life, says of the queue to who
+// asked at asked. In another epoch nothing that was known of the window holds.
+func (q *queue) adoptLocked(fresh job.Queue, life string, asked, now time.Time) {
+	if fresh.Epoch < q.Epoch && life == q.Life && !asked.After(q.adopted) {
+		return // read before we began the present one; later, the row was put back by hand
 	}
 	if fresh.Epoch != q.Epoch || fresh.Life != q.Life {
 		q.open, q.adopted, q.seq, q.heard, q.depth = false, now, 0, time.Time{}, 0

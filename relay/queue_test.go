@@ -72,24 +72,26 @@ func TestQueue_NewEpochForgetsTheWindow(t *testing.T) {
 	q.seq, q.settle = 9, false
 	q.pushed, q.old = []job.Recorded{{DispatchID: 1, Seq: 9}}, []oldBatch{{id: 2}}
 	q.unpushedLocked(3, 10, epochOfTests)
-	q.adoptLocked(job.Queue{Name: "q", WindowSize: 1000, Epoch: 2, Life: "pg:1"}, "pg:1", epochOfTests.Add(time.Second))
+	q.adoptLocked(job.Queue{Name: "q", WindowSize: 1000, Epoch: 2, Life: "pg:1"}, "pg:1", epochOfTests, epochOfTests.Add(time.Second))
 	b := q.believeLocked()
 	if b.open || b.epoch != 2 || b.seq != 0 || len(q.pushed)+len(q.old)+len(q.unpushed) != 0 || !q.settle || !q.contact.since.IsZero() {
 		t.Errorf("after a new epoch: %+v, %+v", b, q)
 	}
 }
 
-func TestQueue_LowerEpochIsAdoptedFromAnotherPostgresOnly(t *testing.T) {
+func TestQueue_LowerEpochIsAdoptedUnlessReadBefore(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, life string // of the Postgres that answered
+		asked      time.Time
 		want       int64
 	}{
-		{"read before the present one began", "pg:1", 6},
-		{"failed over: the standby never had epoch 6", "pg:2", 5},
+		{"read before the present one began", "pg:1", epochOfTests, 6},
+		{"failed over: the standby never had epoch 6", "pg:2", epochOfTests, 5},
+		{"put back by hand", "pg:1", epochOfTests.Add(1), 5},
 	} {
 		q := newQueue(job.Queue{Name: "q", Epoch: 6, Life: "pg:1"}, epochOfTests)
-		q.adoptLocked(job.Queue{Name: "q", Epoch: 5, Life: "pg:1"}, tt.life, epochOfTests)
+		q.adoptLocked(job.Queue{Name: "q", Epoch: 5, Life: "pg:1"}, tt.life, tt.asked, tt.asked)
 		if q.Epoch != tt.want {
 			t.Errorf("%s: epoch = %d, want %d", tt.name, q.Epoch, tt.want)
 		}

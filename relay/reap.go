@@ -89,6 +89,9 @@ func (r *Relay) settle(ctx context.Context, q *queue) error {
 	if !due {
 		return nil
 	}
+	if !waited && !r.counted(now) {
+		return nil // a living worker may be missing in the list, cut off from Postgres as we were
+	}
 	if !waited {
 		behind, err := r.store.WorkersBehind(ctx, b.name, b.epoch, r.o.Lease)
 		if err != nil || behind > 0 {

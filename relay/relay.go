@@ -38,7 +38,9 @@ type Relay struct {
 
 	mu     sync.Mutex
 	queues map[string]*queue
-	life   string // of the Postgres that answered last
+	life   string    // of the Postgres that answered last
+	heard  time.Time // when it did
+	steady time.Time // since when it has been the same, and answering
 
 	look   look // the dispatch loop's own
 	walked atomic.Int64

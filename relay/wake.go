@@ -16,13 +16,16 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 		asked  time.Time
 	)
 	for ctx.Err() == nil {
-		last := p.mood == drowsy && r.nobodyLeft(ctx, passed)
+		if p.mood == drowsy && held { // the order to release got no answer
+			passed, held = r.openGate(ctx, held)
+		}
+		last := p.mood == drowsy && !held && r.nobodyLeft(ctx, passed)
 		f, err := r.pass(ctx)
 		r.trouble(ctx, "dispatch", err)
 		if err != nil {
 			// Who cannot push must not keep producers from waking those who can.
 			if p.mood == hot {
-				passed, held = r.openGate(ctx), false
+				passed, held = r.openGate(ctx, held)
 				p.mood, p.drowse = drowsy, time.Now()
 			}
 			rest = min(max(2*rest, 10*time.Millisecond), time.Second)
@@ -37,7 +40,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 			// with the gate as it is, and ask again.
 			held, asked = r.closeGate(ctx), time.Now()
 		case open:
-			passed, held = r.openGate(ctx), false
+			passed, held = r.openGate(ctx, held)
 		case last && p.mood == drowsy:
 			p.sleep()
 			if f.jobs == 0 && !f.blocked {
@@ -68,13 +71,16 @@ func (r *Relay) closeGate(ctx context.Context) bool {
 	return true
 }
 
-func (r *Relay) openGate(ctx context.Context) func(context.Context) (bool, error) {
-	r.metrics.gate.Set(0)
+// openGate opens the gate. stillHeld says that it was held and that nobody knows
+// whether it is open now: then it is asked again, or a sleeping relay would mute
+// everybody.
+func (r *Relay) openGate(ctx context.Context, held bool) (passed func(context.Context) (bool, error), stillHeld bool) {
 	passed, err := r.source.Release(ctx)
 	if err != nil {
-		return nil
+		return nil, held
 	}
-	return passed
+	r.metrics.gate.Set(0)
+	return passed, false
 }
 
 // wait waits for d, a wake, or ctx's end, and records pushes whose time has come.

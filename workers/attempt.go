@@ -15,6 +15,7 @@ type attempt struct {
 	job   Job
 	queue *queue
 	route *route
+	epoch int64 // in which it was taken, or an earlier one: that of its take's token
 
 	ctx    deadlineContext
 	cancel context.CancelCauseFunc

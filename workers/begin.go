@@ -53,7 +53,9 @@ func (w *Worker) prepare(base context.Context, a *attempt, now time.Time) {
 }
 
 // release gives back what was taken and not begun, and what a take without an
-// answer may have brought, so that others have it now and not after a lease.
+// answer may have brought, so that others have it now and not after a lease. What an
+// ended epoch brought goes back through Postgres: its ledger row is of that epoch, so
+// a copy in the present window would be settled where it lies, and run all the same.
 func (w *Worker) release(life context.Context, waiting []*attempt) {
 	f := fetcher{waiting: waiting}
 	for _, q := range w.queues {
@@ -62,24 +64,35 @@ func (w *Worker) release(life context.Context, waiting []*attempt) {
 			w.take(life, q, 1, &f)
 		}
 	}
-	back := map[*queue][]job.Envelope{}
+	type window struct {
+		queue *queue
+		epoch int64
+	}
+	back := map[window][]job.Envelope{}
 	now := time.Now()
 	for _, a := range f.waiting {
+		if epoch, _ := a.queue.leased(); epoch != a.epoch {
+			o := job.OutcomeOf(a.ref(), job.Snooze(0), 0, 0)
+			w.held.finishUnrun(a, &o)
+			continue
+		}
 		if _, lost := w.held.drop(a, now); lost {
-			back[a.queue] = append(back[a.queue], a.job.Envelope)
+			to := window{a.queue, a.epoch}
+			back[to] = append(back[to], a.job.Envelope)
 		}
 	}
-	for q, jobs := range back {
+	for to, jobs := range back {
 		for part := range slices.Chunk(jobs, job.MaxBatch) {
-			w.releaseCall(life, q, part)
+			w.releaseCall(life, to.queue, to.epoch, part)
 		}
 	}
 }
 
-func (w *Worker) releaseCall(ctx context.Context, q *queue, jobs []job.Envelope) {
+// releaseCall names the epoch of the take: in a newer one, begun this moment, the
+// jobs are refused and left to their leases.
+func (w *Worker) releaseCall(ctx context.Context, q *queue, epoch int64, jobs []job.Envelope) {
 	ctx, cancel := context.WithTimeout(ctx, redisTime)
 	defer cancel()
-	epoch, _ := q.leased()
 	if err := w.redis.Release(ctx, q.name, epoch, jobs); err != nil {
 		w.metrics.errors.WithLabelValues("release").Inc()
 		w.log.WarnContext(ctx, "jobs not begun are left to their leases", keyQueue, q.name, keyCount, len(jobs), keyError, err)

@@ -120,6 +120,9 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 // take asks one queue, and asks once more when the answer is that Redis holds a
 // newer epoch and there is nothing to announce in it.
 func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (more bool) {
+	if w.postgresAt.Load() == 0 {
+		return false // not in the list of the living: a relay that settles would not wait for us
+	}
 	if !q.taking.TryLock() {
 		return false // join is at it
 	}
@@ -131,7 +134,7 @@ func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (mo
 			return false
 		}
 		if q.token == "" {
-			q.token = w.tokens.next()
+			q.token, q.tokenEpoch = w.tokens.next(), epoch
 		}
 		taken, err := w.takeCall(life, job.Take{
 			QueueName: q.name, Epoch: epoch, WorkerID: w.o.ID, Token: q.token, Limit: limit, Lease: w.o.Lease,
@@ -186,11 +189,11 @@ func (w *Worker) accept(ctx context.Context, q *queue, t job.Taken, sent time.Ti
 	list := make([]*attempt, 0, n)
 	for i := range t.Jobs {
 		e := &t.Jobs[i]
-		list = append(list, &attempt{job: Job{Envelope: *e}, queue: q, route: w.routes.find(q.name, e.Kind)})
+		list = append(list, &attempt{job: Job{Envelope: *e}, queue: q, route: w.routes.find(q.name, e.Kind), epoch: q.tokenEpoch})
 	}
 	for _, ref := range t.Broken {
 		e := job.Envelope{ID: ref.ID, DispatchID: ref.DispatchID, QueueName: q.name}
-		list = append(list, &attempt{job: Job{Envelope: e}, queue: q, route: w.routes.find(q.name, "")})
+		list = append(list, &attempt{job: Job{Envelope: e}, queue: q, route: w.routes.find(q.name, ""), epoch: q.tokenEpoch})
 	}
 	w.held.add(list, sent)
 	w.metrics.taken.WithLabelValues(q.name).Add(float64(n))

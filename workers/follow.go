@@ -41,9 +41,13 @@ func (w *Worker) awaitTell(ctx context.Context) bool {
 	}
 }
 
-// patience returns a beat, or less when a queue waits for its epoch.
+// patience returns a beat, or less when a queue waits for its epoch, or everything
+// for the first beat.
 func (w *Worker) patience() time.Duration {
 	d := w.o.Beat
+	if w.postgresAt.Load() == 0 {
+		d = min(d, time.Second)
+	}
 	for _, q := range w.queues {
 		if wait, ok := q.patience(); ok {
 			d = min(d, wait)

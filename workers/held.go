@@ -142,6 +142,7 @@ func (h *held) dropLocked(a *attempt, now time.Time) (tell, lost bool) {
 	case taken:
 		a.state = over
 		h.removeLocked(a)
+		signal(h.freed) // fetch takes nothing while this one waits to begin
 		return false, true
 	case finished, over:
 	}

@@ -67,6 +67,75 @@ func TestBeat_GoneEndsTheAttempt(t *testing.T) {
 	})
 }
 
+// A job that waits to run alone, and is taken back meanwhile, must not keep the
+// worker from taking others until the handler it waited for returns.
+func TestBeat_GoneBeforeItBeganMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		jobs := envelopes("k", 1, 2)
+		jobs[1].Alone = true
+		m.push("q", jobs...)
+		r := start(t, m, func(ctx context.Context, j *Job) error {
+			if j.ID == 1 {
+				<-ctx.Done()
+			}
+			return nil
+		})
+		r.sleep(time.Second)
+		r.set(func(m *memory) { delete(m.leases, jobs[1].Ref()); delete(m.rows, jobs[1].Ref()) })
+		m.push("q", envelopes("k", 3, 1)...)
+		r.sleep(7 * time.Second) // a beat, and a wait for the bell
+		r.wantOutcome(2, "")
+		r.wantOutcome(3, job.Succeeded)
+		r.end()
+	})
+}
+
+// Somebody restored Postgres from a copy with lower epochs and emptied Redis: both
+// agree on an epoch below the one the worker knows.
+func TestEpoch_LowerInPostgresAndRedisIsJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.truth["q"], m.epoch["q"] = 7, 7
+		r := start(t, m, ok)
+		r.sleep(time.Second)
+		r.set(func(m *memory) { m.truth["q"], m.epoch["q"] = 2, 2 })
+		m.push("q", envelopes("k", 1, 1)...)
+		r.sleep(20 * time.Second)
+		r.wantOutcome(1, job.Succeeded)
+		if got := m.process.Epochs["q"]; got != 2 {
+			t.Errorf("reported epoch = %d, want 2", got)
+		}
+		r.end()
+	})
+}
+
+// Relays settle early when every living worker has joined: one that is not in the
+// list of the living must hold nothing.
+func TestTake_NotBeforePostgresKnowsTheWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		var away atomic.Bool
+		away.Store(true)
+		m.before = func(call string) error {
+			if call == "process" && away.Load() {
+				return job.ErrUnavailable
+			}
+			return nil
+		}
+		m.push("q", envelopes("k", 1, 1)...)
+		r := start(t, m, ok)
+		r.sleep(20 * time.Second)
+		if calls := r.calls("take"); len(calls) != 0 {
+			t.Errorf("takes before the first beat in Postgres = %d, want none", len(calls))
+		}
+		away.Store(false)
+		r.sleep(3 * time.Second)
+		r.wantOutcome(1, job.Succeeded)
+		r.end()
+	})
+}
+
 func TestBeat_CancelledEndsTheHandlerOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, u := newMemory(), untilEnd{}

@@ -19,15 +19,17 @@ type queue struct {
 	taking sync.Mutex
 
 	// Of the fetch loop alone: the take that has no answer yet.
-	token string
-	retry retry
-	again time.Time // not before; zero: at once
+	token      string
+	tokenEpoch int64 // in which the token was first sent
+	retry      retry
+	again      time.Time // not before; zero: at once
 
 	mu      sync.Mutex
 	truth   int64 // the highest epoch anybody told of: Postgres, or a Redis that is ahead of it
 	epoch   int64 // in which what is held is leased: beats and acks name it
 	joined  int64 // in which all that is held was announced and verified
 	refused bool  // Redis answered STALE since
+	redis   int64 // the epoch it named
 	asked   retry // how often in a row; paces the questions for a new epoch
 }
 
@@ -55,11 +57,14 @@ func (q *queue) leased() (epoch int64, ok bool) {
 	return q.epoch, !q.refused
 }
 
-// learn hears of an epoch; it reports whether it is news.
+// learn hears of Postgres' epoch; it reports whether it is news. A lower one than the
+// known is an old answer, unless Redis holds that very one too: then both were put
+// back to an old copy, or made anew, and what was known of higher ones is history.
 func (q *queue) learn(epoch int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if epoch <= q.truth {
+	restored := epoch > 0 && epoch < q.truth && q.refused && epoch == q.redis
+	if epoch <= q.truth && !restored {
 		return false
 	}
 	q.truth = epoch
@@ -78,7 +83,7 @@ func (q *queue) refuse(used int64, stale *job.StaleError) (news bool) {
 		return false
 	}
 	news = !q.refused && q.epoch > 0 && q.asked.failures == 0
-	q.refused = true
+	q.refused, q.redis = true, stale.Epoch
 	q.truth = max(q.truth, stale.Epoch)
 	return news
 }

@@ -87,6 +87,32 @@ func TestShutdown_ReleasesWhatHasNotBegun(t *testing.T) {
 	})
 }
 
+// What was taken in an ended epoch is announced, but its ledger row is still of that
+// epoch: a copy put back into the new window would be settled where it lies, handed
+// out again, and then run by whoever takes the old copy, whose lease is good.
+func TestShutdown_GivesBackThroughPostgresWhatAnEndedEpochBrought(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		jobs := envelopes("k", 1, 3)
+		jobs[1].Alone = true
+		m.push("q", jobs...)
+		r := start(t, m, func(context.Context, *Job) error { time.Sleep(30 * time.Second); return nil })
+		r.sleep(time.Second)
+		r.set(func(m *memory) { m.truth["q"], m.epoch["q"] = 2, 2 })
+		r.sleep(10 * time.Second)
+		if m.process.Epochs["q"] != 2 {
+			t.Fatalf("reported epoch = %d, want 2 joined", m.process.Epochs["q"])
+		}
+		r.end()
+		r.wantOutcome(1, job.Succeeded)
+		r.wantOutcome(2, job.Snoozed)
+		if len(m.released) != 0 {
+			t.Errorf("released = %v into a window of another epoch", m.released)
+		}
+		r.wantLeases(0)
+	})
+}
+
 // The take whose answer was lost has leased jobs: they are asked for once more and
 // given back.
 func TestShutdown_ReleasesWhatAnUnansweredTakeBrought(t *testing.T) {
