@@ -42,9 +42,13 @@ func readHistory(path string) ([]attemptRun, error) {
 func parseHistory(text string) ([]attemptRun, error) {
 	var runs []attemptRun
 	open := map[string]int{}
-	for line := range strings.Lines(text) {
-		if !strings.HasSuffix(line, "\n") {
-			break // being written
+	lines := strings.SplitAfter(text, "\n")
+	for i, line := range lines {
+		switch {
+		case !strings.HasSuffix(line, "\n"):
+			return runs, nil // being written
+		case line == "\n", lines[i+1] != "\n" && lines[i+1] != "" && len(strings.Fields(line)) < 7:
+			continue // nothing, or half a line of a process that was killed
 		}
 		var word, how string
 		var r attemptRun
@@ -70,6 +74,13 @@ func parseHistory(text string) ([]attemptRun, error) {
 		}
 	}
 	return runs, nil
+}
+
+func TestParseHistory_SkipsHalfALine(t *testing.T) {
+	runs, err := parseHistory("\nstart 1 1 77 5 100 -\n\nstart 2 1 77 5 10\nstart 3 1 77 6 101 -\n\nend 3 1 77 6 102 ok\n")
+	if err != nil || len(runs) != 2 || runs[1].id != 3 || runs[1].how != "ok" {
+		t.Errorf("parseHistory = %+v, %v, want runs of 1 and 3", runs, err)
+	}
 }
 
 func TestParseHistory_PairsStartsAndEnds(t *testing.T) {

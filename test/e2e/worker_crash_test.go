@@ -63,8 +63,8 @@ func TestWorker_KilledAtAFailpoint(t *testing.T) {
 	}{
 		{"worker.after_take", "20", false, false},
 		{"worker.in_handler", "40", false, false},
-		{"worker.before_reconcile", "3", true, true},
-		{"worker.before_ack", "3", false, true},
+		{"worker.before_reconcile", "2", true, true},
+		{"worker.before_ack", "2", false, true},
 	} {
 		t.Run(c.point, func(t *testing.T) {
 			t.Parallel()

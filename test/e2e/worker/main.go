@@ -86,7 +86,9 @@ func run(ctx context.Context) error {
 
 func handler(history *os.File) func(context.Context, *workers.Job, order) error {
 	note := func(word string, j *workers.Job, how string) error {
-		line := fmt.Sprintf("%s %d %d %d %d %d %s\n", word, j.ID, j.AttemptCount, j.DispatchID, os.Getpid(), time.Now().UnixMicro(), how)
+		// A process that is killed while it writes across a page of the file leaves half a
+		// line: the next one begins on a line of its own.
+		line := fmt.Sprintf("\n%s %d %d %d %d %d %s\n", word, j.ID, j.AttemptCount, j.DispatchID, os.Getpid(), time.Now().UnixMicro(), how)
 		_, err := history.WriteString(line)
 		return err
 	}
