@@ -112,7 +112,16 @@ func TestSetPaused_AndWindowOfNewQueues(t *testing.T) {
 	if err := w.SetWindow(t.Context(), "{x}", 1); !errors.As(err, &field) {
 		t.Errorf("SetWindow({x}) = %v, want a FieldError", err)
 	}
-	refusedValue(t, "SetWindow(0)", w.SetWindow(t.Context(), queue, 0), "23514")
+	for _, size := range []int{-1, 0, job.MaxWindow + 1, 1<<32 + 1} {
+		if err := w.SetWindow(t.Context(), queue, size); !errors.As(err, &field) {
+			t.Errorf("SetWindow(%d) = %v, want a FieldError", size, err)
+		}
+	}
+	for _, size := range []int{1, job.MaxWindow} {
+		if err := w.SetWindow(t.Context(), queue, size); err != nil {
+			t.Errorf("SetWindow(%d) = %v", size, err)
+		}
+	}
 	if err := errors.Join(w.SetPaused(t.Context(), "new", true), w.SetWindow(t.Context(), "newer", 5)); err != nil {
 		t.Fatal(err)
 	}
