@@ -48,6 +48,7 @@ type Take struct {
 type Taken struct {
 	Jobs   []Envelope // in the order in which they are to run
 	Broken []Ref      // leased likewise, but their envelopes cannot be read
+	Forged []Ref      // leased likewise, but no relay of ours has signed their envelopes: not to be run
 	More   bool       // jobs were left behind in the window
 }
 
