@@ -4,10 +4,10 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos servers clean
+.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos chaos-short chaos-marathon servers clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: servers build ## mail a campaign through servers that are being shot at, and count
 	bin/campaign
@@ -48,8 +48,18 @@ test-short: servers ## the quick tests, without the race detector
 bench: servers ## Go's benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-chaos: servers ## the crash tests, one by one
-	go test -race -v -count=1 -timeout 20m ./test/e2e/...
+# SEED=n repeats a run, RUNS, PARALLEL and ONLY=fault,family choose; the machine
+# should have nothing else to do.
+CHAOS := go run ./test/chaos -parallel $(or $(PARALLEL),6) $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
+
+chaos: ## every fault of the matrix 20 times, as a table in chaos.md (hours)
+	$(CHAOS) -runs $(or $(RUNS),20) -o chaos.md
+
+chaos-short: ## one run of some faults of each family, in at most 4 minutes
+	$(CHAOS) -short -runs $(or $(RUNS),1)
+
+chaos-marathon: ## a thousand kills of relays, and of workers
+	$(CHAOS) -only marathon
 
 servers: # installs Postgres and Redis where they are missing
 	@go run ./internal/devstack/install

@@ -14,34 +14,44 @@ import (
 	"github.com/penguinmails/rookery/job"
 	"github.com/penguinmails/rookery/outbox"
 	"github.com/penguinmails/rookery/relay"
+	"github.com/penguinmails/rookery/workers"
 )
 
 // API returns the HTTP API on the configured address, to be run. With a relay of
 // the same process urgent jobs take the express lane; without one, nil, they are
 // inserted like all others. It is ready while Postgres is: enqueueing goes on
-// without Redis.
+// without Redis. With [Config].Spool it is ready as well while Redis can keep jobs
+// for a Postgres that is away.
 func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, error) {
-	o := s.apiOptions(false)
+	o := s.apiOptions(withoutRelays)
+	if err := s.addSpool(&o); err != nil {
+		return nil, err
+	}
 	if r != nil {
 		o.Express = express{r}
 	}
 	return s.api(ctx, o)
 }
 
-// Window returns the API for a process whose work is another, a relay or worker:
-// it inserts nothing, and is ready only while both servers are.
-func (s *Service) Window(ctx context.Context, addr string) (*httpapi.Server, error) {
-	o := s.apiOptions(true)
+// Window returns the API for a process whose work is another: w, or a relay when w is
+// nil. It inserts nothing, and is ready while Postgres is: without Redis its work goes
+// on through Postgres, and /readyz says so.
+func (s *Service) Window(ctx context.Context, addr string, w *workers.Worker) (*httpapi.Server, error) {
+	going := withoutRelays
+	if w != nil {
+		going = func() string { return withoutWorker(w) }
+	}
+	o := s.apiOptions(going)
 	o.Addr, o.ReadOnly = addr, true
 	return s.api(ctx, o)
 }
 
-func (s *Service) apiOptions(needRedis bool) httpapi.Options {
+func (s *Service) apiOptions(withoutRedis func() string) httpapi.Options {
 	return httpapi.Options{
-		Addr: s.config.HTTPAddr, Keys: s.config.APIKeys, Live: live{s.redis}, Registry: s.registry, Logger: s.log,
+		Failpoint: s.failpoint, Addr: s.config.HTTPAddr, Keys: s.config.APIKeys, Live: live{s.redis}, Registry: s.registry, Logger: s.log,
 		Checks: []httpapi.Check{
 			{Name: "postgres", Needed: true, Probe: s.store.Ping},
-			{Name: "redis", Needed: needRedis, Probe: s.redis.Ping},
+			{Name: "redis", Probe: unlessHeld(s.redis.Ping, withoutRedis)},
 		},
 	}
 }
@@ -64,25 +74,49 @@ type Jobs struct {
 
 // Jobs returns the door. Its connections end with ctx.
 func (s *Service) Jobs(ctx context.Context) (*Jobs, error) {
-	pool, err := pgxpool.New(ctx, s.config.DatabaseURL)
+	c, err := pgxpool.ParseConfig(s.config.DatabaseURL)
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not a Postgres URL")
+	}
+	c.ConnConfig.ConnectTimeout, c.PingTimeout = acquireLimit, acquireLimit/2
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	context.AfterFunc(ctx, pool.Close)
 	return &Jobs{pool: pool, store: s.store, redis: s.redis}, nil
 }
 
+// acquireLimit bounds the wait for a connection to insert on: what is left of an
+// insert's time is for the insert.
+const acquireLimit = 4 * time.Second
+
 // Insert inserts all of specs or none, and returns their ids in order. The error
 // wraps [job.ErrUnavailable] when Postgres did not answer, which leaves open whether
-// they were inserted, and [job.ErrConflict] when another transaction was in the way.
+// they were inserted unless it also wraps [job.ErrNotInserted], and
+// [job.ErrConflict] when another transaction was in the way.
 func (j *Jobs) Insert(ctx context.Context, specs []job.Spec) ([]int64, error) {
-	ids, err := outbox.InsertSpecs(ctx, j.pool, specs)
+	waiting, cancel := context.WithTimeout(ctx, acquireLimit)
+	defer cancel()
+	c, err := j.pool.Acquire(waiting)
+	if err != nil {
+		return nil, notInserted(db.Translate("insert", err))
+	}
+	defer c.Release()
+	ids, err := outbox.InsertSpecs(ctx, c, specs)
 	var field *job.FieldError
 	if err == nil || errors.As(err, &field) {
 		return ids, err
 	}
-	return ids, db.Translate("insert", err) // outbox leaves its callers the driver's own errors
+	certain := db.NotInserted(err)
+	err = db.Translate("insert", err) // outbox leaves its callers the driver's own errors
+	if certain {
+		return nil, notInserted(err)
+	}
+	return nil, err
 }
+
+func notInserted(err error) error { return fmt.Errorf("%w: %w", job.ErrNotInserted, err) }
 
 // Job returns one job, or [job.ErrNotFound].
 func (j *Jobs) Job(ctx context.Context, id int64) (job.Job, error) { return j.store.Job(ctx, id) }
@@ -145,7 +179,11 @@ type express struct{ relay *relay.Relay }
 
 // Insert is [relay.Relay.Express].
 func (e express) Insert(ctx context.Context, s job.Spec) (int64, bool, error) {
-	return e.relay.Express(ctx, s)
+	id, handled, err := e.relay.Express(ctx, s)
+	if db.NotInserted(err) {
+		err = notInserted(err)
+	}
+	return id, handled, err
 }
 
 // live answers from the row and from Redis' leases.

@@ -1,7 +1,9 @@
 package rookery
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -13,8 +15,8 @@ import (
 // LoadConfig reads the configuration: getenv (usually [os.Getenv]) wins over the
 // file, which has lines NAME=value and may be "". A value with a $ or # in it stands
 // in single quotes there. Each secret may instead be named by a file that holds it:
-// DATABASE_URL_FILE, REDIS_URL_FILE, ROOKERY_API_KEYS_FILE. No error repeats a value
-// of a secret.
+// DATABASE_URL_FILE, DATABASE_LISTEN_URL_FILE, REDIS_URL_FILE, ROOKERY_API_KEYS_FILE.
+// No error repeats a value of a secret.
 func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	read := getenv
 	if file != "" {
@@ -27,7 +29,7 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 			// What the parser says repeats the text, secrets and all.
 			return Config{}, fmt.Errorf("read config file %s: it is not lines of NAME=value", file)
 		}
-		for _, name := range []string{"DATABASE_URL", "REDIS_URL", "ROOKERY_API_KEYS"} {
+		for _, name := range []string{"DATABASE_URL", "DATABASE_LISTEN_URL", "REDIS_URL", "ROOKERY_API_KEYS"} {
 			if getenv(name) != "" || getenv(name+"_FILE") != "" {
 				delete(values, name)
 				delete(values, name+"_FILE")
@@ -45,6 +47,9 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	if c.DatabaseURL, err = secret(read, "DATABASE_URL"); err != nil {
 		return c, err
 	}
+	if c.ListenURL, err = secret(read, "DATABASE_LISTEN_URL"); err != nil {
+		return c, err
+	}
 	if c.RedisURL, err = secret(read, "REDIS_URL"); err != nil {
 		return c, err
 	}
@@ -59,6 +64,9 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 		if c.Lease, err = time.ParseDuration(text); err != nil || c.Lease < time.Second || c.Lease > time.Hour {
 			return c, fmt.Errorf("ROOKERY_LEASE is %q, must be a duration from 1s to 1h", text)
 		}
+	}
+	if c.Spool, err = spoolOf(read); err != nil {
+		return c, err
 	}
 	if text := read("ROOKERY_LOG_LEVEL"); text != "" {
 		if err := c.LogLevel.UnmarshalText([]byte(text)); err != nil {
@@ -82,7 +90,11 @@ func secret(read func(string) string, name string) (string, error) {
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("%s_FILE: %w", name, err)
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err // not the name: whoever mistakes _FILE puts the secret itself there
+		}
+		return "", fmt.Errorf("read the file that %s_FILE names: %w", name, err)
 	}
 	return strings.TrimSpace(string(data)), nil
 }

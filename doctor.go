@@ -26,14 +26,18 @@ const (
 )
 
 // Doctor looks at what c names and returns what is wrong with it; nothing when all
-// is well. It changes nothing.
-func Doctor(ctx context.Context, c Config) []Finding {
+// is well. parts are what is to run with c: relay, worker, api, or serve, which is
+// relay and api; without any, one that could run is enough. Doctor changes nothing,
+// but for keys of its own in Redis, which are gone when it returns.
+func Doctor(ctx context.Context, c Config, parts ...string) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	return append(doctorPostgres(ctx, c.DatabaseURL), doctorRedis(ctx, c.RedisURL)...)
+	out := append(doctorPostgres(ctx, c.DatabaseURL, parts), doctorRedis(ctx, c.RedisURL)...)
+	out = append(out, doctorState(ctx, c.DatabaseURL)...)
+	return append(out, doctorSpool(ctx, c.RedisURL)...)
 }
 
-func doctorPostgres(ctx context.Context, url string) []Finding {
+func doctorPostgres(ctx context.Context, url string, parts []string) []Finding {
 	if url == "" {
 		return []Finding{{Subject: "postgres", Problem: "DATABASE_URL is not set", Remedy: "export DATABASE_URL=postgres://user:password@host:5432/database"}}
 	}
@@ -50,11 +54,11 @@ func doctorPostgres(ctx context.Context, url string) []Finding {
 	found(f.Version < minPostgres, false, "postgres", fmt.Sprintf("version %d.%d is too old", f.Version/10000, f.Version%10000), "use Postgres 15 or newer")
 	found(f.Standby, false, "postgres", "this is a standby: nothing can be written", "point DATABASE_URL at the primary")
 	found(f.Pooler, true, "postgres", "a pooler stands in front: notifications and pinned plans do not get through",
-		"give relays a direct DATABASE_URL, and workers: ALTER ROLE … SET plan_cache_mode = force_generic_plan (and enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_material, enable_memoize, jit = off; lock_timeout = 1s, statement_timeout = 10s, default_transaction_isolation = 'read committed')")
+		"give relays a direct DATABASE_LISTEN_URL, and the role of relays and workers: ALTER ROLE … SET plan_cache_mode = force_generic_plan (and enable_seqscan, enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_material, enable_memoize, jit = off; lock_timeout = 1s, statement_timeout = 10s, default_transaction_isolation = 'read committed')")
 	found(f.Pooler && f.AsyncCommit, false, "postgres", "synchronous_commit is off, and a pooler keeps us from turning it on: after a crash Redis may hold jobs that Postgres has forgotten",
 		"ALTER ROLE "+f.User+" SET synchronous_commit = on")
 	found(f.FsyncOff, true, "postgres", "fsync is off: a crash of the machine loses committed jobs", "set fsync = on")
-	found(len(f.MissingRoles) > 0, true, "roles", "missing: "+strings.Join(f.MissingRoles, ", "), "run `rookery migrate up` as a user with CREATEROLE, or make them by hand and run the grants of db/migrations/00003_roles.sql")
+	found(len(f.MissingRoles) > 0, true, "roles", "missing: "+strings.Join(f.MissingRoles, ", "), "run `rookery migrate up` as a user with CREATEROLE, or make them by hand and run the grants of db/migrations/00003_roles.sql and 00007_parts.sql")
 	found(len(f.GateHolders) > 1, true, "postgres", "the gate is held by "+strings.Join(f.GateHolders, ", "), "end the session that is not a relay's")
 	pending, err := pendingMigrations(ctx, url)
 	switch {
@@ -67,7 +71,7 @@ func doctorPostgres(ctx context.Context, url string) []Finding {
 	case pending > 0:
 		found(true, false, "schema", "migrations that are not applied: "+strconv.Itoa(pending), "run `rookery migrate up`")
 	default:
-		found(!f.MayServe, false, "roles", "user "+f.User+" may not do what relays and workers do", "GRANT rookery_server TO "+f.User)
+		out = append(out, doctorRights(f, parts)...)
 	}
 	return out
 }
@@ -110,6 +114,7 @@ func doctorRedis(ctx context.Context, url string) []Finding {
 	found(older(s.Version, minRedis), false, "version "+s.Version+" is too old", "use Redis 7.0 or newer, or Valkey")
 	found(s.Role != "" && s.Role != "master", false, "this is a replica: it takes no jobs", "point REDIS_URL at the master, or at the Sentinels")
 	found(s.ScriptProblem != "", false, s.ScriptProblem, "let the user run INFO from scripts: ACL SETUSER … +info")
+	out = append(out, doctorACL(ctx, client)...)
 	found(s.EvictionPolicy != "" && s.Evicts(), false, "maxmemory-policy is "+s.EvictionPolicy+": a full Redis would throw jobs away", "CONFIG SET maxmemory-policy noeviction")
 	found(s.ConfigRead && !s.AppendOnly, true, "appendonly is off: a restart empties the windows, and jobs wait up to 15 s longer", "CONFIG SET appendonly yes")
 	return out

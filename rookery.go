@@ -14,6 +14,7 @@
 package rookery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,10 +38,12 @@ var Version = "0.1.0-dev"
 // else has a default. [LoadConfig] reads it from file and environment.
 type Config struct {
 	DatabaseURL string        // postgres://user:password@host:5432/database
+	ListenURL   string        // where relays LISTEN, past a pooler that DatabaseURL leads to; "" means DatabaseURL
 	RedisURL    string        // redis://, rediss://, redis+sentinel://, redis+cluster://
 	Lease       time.Duration // how long a silent worker keeps its jobs; every process must use the same; 0 means 15 s
 	HTTPAddr    string        // of the API; "" means 127.0.0.1:8080
 	APIKeys     []string      // bearer keys; none: loopback only
+	Spool       Spool         // keeps the API's jobs in Redis while Postgres is away; the zero value does not
 	LogLevel    slog.Level
 	LogFormat   string // text or json; "" means text
 
@@ -84,7 +87,7 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 	if s.store, err = db.Open(ctx, c.DatabaseURL, db.Options{Logger: s.log}); err != nil {
 		return nil, err
 	}
-	if s.redis, err = (redisq.Options{Logger: s.log}).Open(ctx, c.RedisURL); err != nil {
+	if s.redis, err = (redisq.Options{Logger: s.log, SealKeys: s.store.SealKeys}).Open(ctx, c.RedisURL); err != nil {
 		s.store.Close()
 		return nil, err
 	}
@@ -115,9 +118,9 @@ func (s *Service) Close() error {
 
 // Relay returns a relay of this process, to be run.
 func (s *Service) Relay() (*relay.Relay, error) {
-	listener, err := db.NewListener(s.config.DatabaseURL, s.log)
+	listener, err := db.NewListener(cmp.Or(s.config.ListenURL, s.config.DatabaseURL), s.log)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("where to listen: %w", err)
 	}
 	return relay.New(s.store, s.redis, listener, relay.Options{
 		Lease: s.config.Lease, Registerer: s.registry, Logger: s.log, Failpoint: s.failpoint,

@@ -25,12 +25,12 @@ func (s *Store) Survey(ctx context.Context, scheduledFrom time.Time) (job.Survey
 // Claim is D1: it takes due jobs out of the backlog and entrusts them to c's
 // dispatch id, in one statement and one commit. The batch is empty when nothing is
 // due, and also when the queue is paused, in another epoch, or on another Postgres
-// than the epoch was opened on.
+// than the epoch was opened on. With c.WorkerID the batch is held by that worker.
 func (s *Store) Claim(ctx context.Context, c job.Claim) (job.Batch, error) {
 	out := job.Batch{QueueName: c.QueueName, DispatchID: c.DispatchID, Epoch: c.Epoch}
 	p := query.ClaimReadyParams{
 		QueueName: c.QueueName, Epoch: c.Epoch, DispatchID: c.DispatchID, RelayID: c.RelayID,
-		MaxJobs: int32(c.Limit), MaxBytes: job.MaxBatchBytes,
+		MaxJobs: int32(c.Limit), MaxBytes: job.MaxBatchBytes, WorkerID: c.WorkerID, LeaseMs: c.Lease.Milliseconds(),
 	}
 	p.PushedIDs, p.PushedSeqs = recordedArrays(c.Pushed)
 	for _, span := range c.Spans {
@@ -39,6 +39,11 @@ func (s *Store) Claim(ctx context.Context, c job.Claim) (job.Batch, error) {
 		p.HiPriorities = append(p.HiPriorities, span.HiPriority)
 	}
 	err := s.on(ctx, "claim", func(q *query.Queries, life string) error {
+		if c.Again {
+			if err := s.reclaim(ctx, q, c, &out); err != nil || len(out.Jobs) > 0 {
+				return err
+			}
+		}
 		p.Life = life
 		rows, err := q.ClaimReady(ctx, p)
 		if err != nil {

@@ -34,8 +34,12 @@ var pins = map[string]string{
 	"default_transaction_isolation": "read committed", // at REPEATABLE READ the guards raise 40001
 }
 
-// lifeKey is where a connection keeps the life of the Postgres it talks to.
-const lifeKey = "rookery.life"
+// What a connection keeps: the life of the Postgres it talks to, and whether a pooler
+// stands in between, which may lead it to another one at each transaction.
+const (
+	lifeKey   = "rookery.life"
+	pooledKey = "rookery.pooled"
+)
 
 // Options tunes a [Store]. The zero value works.
 type Options struct {
@@ -124,7 +128,12 @@ func (s *Store) afterConnect(ctx context.Context, c *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("read timeline: %w", err)
 	}
+	pid, err := query.New(c).Ping(ctx)
+	if err != nil {
+		return fmt.Errorf("read process id: %w", err)
+	}
 	c.PgConn().CustomData()[lifeKey] = life
+	c.PgConn().CustomData()[pooledKey] = uint32(pid) != c.PgConn().PID()
 	return nil
 }
 
@@ -174,9 +183,29 @@ func (s *Store) on(ctx context.Context, verb string, run func(q *query.Queries, 
 		c, err = s.pool.Acquire(acquiring)
 	}
 	if err != nil {
-		return translate(verb, err)
+		return translate(verb, &notSentError{err})
 	}
 	defer c.Release()
-	life, _ := c.Conn().PgConn().CustomData()[lifeKey].(string)
+	kept := c.Conn().PgConn().CustomData()
+	if pooled, _ := kept[pooledKey].(bool); pooled {
+		return translate(verb, s.within(ctx, c, run))
+	}
+	life, _ := kept[lifeKey].(string)
 	return translate(verb, run(query.New(limited{c, s.limit}), life))
+}
+
+// within runs statements through a pooler. Our connection to that outlives a failover
+// behind it, so the life is read in the transaction of the statements: for so long it
+// leads to one Postgres.
+func (s *Store) within(ctx context.Context, c *pgxpool.Conn, run func(q *query.Queries, life string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+		q := query.New(limited{tx, s.limit})
+		life, err := q.PostgresLife(ctx)
+		if err != nil {
+			return fmt.Errorf("read timeline: %w", err)
+		}
+		return run(q, life)
+	})
 }

@@ -16,8 +16,9 @@ type Facts struct {
 	Pooler       bool     // a pooler stands in between: LISTEN and pinned plans do not get through
 	FsyncOff     bool     // a crash loses what was committed
 	AsyncCommit  bool     // synchronous_commit is off for this user
-	MissingRoles []string // of the three that migrations make
+	MissingRoles []string // of those that migrations make
 	MayServe     bool     // the user has the rights of relays and workers; false before the schema is there
+	Rights       Rights   // in detail; zero before the schema is there
 	GateHolders  []string // applications that hold the gate just now
 }
 
@@ -46,6 +47,9 @@ func Diagnose(ctx context.Context, url string) (Facts, error) {
 	}
 	if f.MayServe, err = q.MayServe(ctx); err != nil {
 		return f, nil //nolint:nilerr // the tables are not there yet, which the migrations' status says better
+	}
+	if f.Rights, err = rightsOf(ctx, conn); err != nil {
+		return f, err
 	}
 	holders, err := q.GateHolder(ctx)
 	for _, h := range holders {

@@ -9,13 +9,14 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// Queues returns all queues and the life of the Postgres that answered: an epoch
-// that was opened on another has ended.
-func (s *Store) Queues(ctx context.Context) (queues []job.Queue, life string, err error) {
+// Queues returns all queues, the life of the Postgres that answered (an epoch that was
+// opened on another has ended), and its clock; that is zero when there is no queue.
+func (s *Store) Queues(ctx context.Context) (queues []job.Queue, life string, clock time.Time, err error) {
 	err = s.on(ctx, "list queues", func(q *query.Queries, here string) error {
 		rows, err := q.ListQueues(ctx)
 		life = here
 		for _, row := range rows {
+			clock = row.Clock
 			queues = append(queues, job.Queue{
 				Name: row.Name, Paused: row.Paused, WindowSize: int(row.WindowSize), Epoch: row.Epoch, Life: row.Life,
 				EpochAge: time.Duration(row.EpochAgeMs) * time.Millisecond,
@@ -23,7 +24,7 @@ func (s *Store) Queues(ctx context.Context) (queues []job.Queue, life string, er
 		}
 		return err
 	})
-	return queues, life, err
+	return queues, life, clock, err
 }
 
 // Register makes queues known that are not yet.
@@ -46,13 +47,13 @@ func (s *Store) BeginEpoch(ctx context.Context, name string, seen, redisEpoch in
 	return epoch, paused, begun, err
 }
 
-// WorkersBehind counts the living workers of a queue that have not yet announced,
-// in epoch, what they run. A worker lives when it has beaten within lease.
-func (s *Store) WorkersBehind(ctx context.Context, queue string, epoch int64, lease time.Duration) (int64, error) {
+// WorkersBehind counts the workers of a queue that have not yet announced, in epoch,
+// what they run, and have not taken their leave.
+func (s *Store) WorkersBehind(ctx context.Context, queue string, epoch int64) (int64, error) {
 	var n int64
 	err := s.do(ctx, "count workers behind", func(q *query.Queries) error {
 		var err error
-		n, err = q.WorkersBehind(ctx, query.WorkersBehindParams{QueueName: queue, Epoch: epoch, LeaseMs: lease.Milliseconds()})
+		n, err = q.WorkersBehind(ctx, query.WorkersBehindParams{QueueName: queue, Epoch: epoch})
 		return err
 	})
 	return n, err

@@ -18,7 +18,7 @@ func (w *world) age() {
 
 func (w *world) takeOver(relayID string) map[int64][]job.Ref {
 	w.Helper()
-	batches, err := w.TakeOver(w.Context(), relayID)
+	batches, err := w.TakeOver(w.Context(), relayID, []string{queue})
 	if err != nil {
 		w.Fatalf("TakeOver: %v", err)
 	}
@@ -79,7 +79,7 @@ func TestHole09_RebuiltEnvelopesAreTheSame(t *testing.T) {
 		VALUES ('mail', 'k', '{"a": [1, "é"]}', '{"traceparent": "00-1"}', 7, 9, 2, 3)`)
 	b := w.claim(1)
 	w.age()
-	again, err := w.TakeOver(t.Context(), relay)
+	again, err := w.TakeOver(t.Context(), relay, []string{queue})
 	if err != nil || len(again) != 1 {
 		t.Fatalf("TakeOver = %v, %v", again, err)
 	}
@@ -127,7 +127,7 @@ func TestHole09_TakeOverByTwoAtOnce(t *testing.T) {
 		go func() {
 			var all []job.Batch
 			for {
-				batches, err := w.TakeOver(t.Context(), id)
+				batches, err := w.TakeOver(t.Context(), id, []string{queue})
 				if err != nil {
 					t.Errorf("TakeOver: %v", err)
 				}

@@ -10,13 +10,13 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// TakeOver hands relayID the batches of present epochs that nobody has recorded as
-// pushed for two seconds, rebuilt from the jobs that still wait under them. A batch
-// without jobs has none left to push.
-func (s *Store) TakeOver(ctx context.Context, relayID string) ([]job.Batch, error) {
+// TakeOver hands relayID the batches of these queues' present epochs that nobody has
+// recorded as pushed for two seconds, rebuilt from the jobs that still wait under
+// them; at most twenty. A batch without jobs has none left to push.
+func (s *Store) TakeOver(ctx context.Context, relayID string, queues []string) ([]job.Batch, error) {
 	var out []job.Batch
 	err := s.do(ctx, "take over", func(q *query.Queries) error {
-		rows, err := q.TakeOverUnpushed(ctx, relayID)
+		rows, err := q.TakeOverUnpushed(ctx, query.TakeOverUnpushedParams{RelayID: relayID, QueueNames: queues})
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func TestStore_GivesUpOnAPostgresThatIsSilent(t *testing.T) {
 		"a row":              func() error { return s.Ping(t.Context()) },
 		"rows":               func() error { _, err := s.Verify(t.Context(), []job.Ref{{ID: 1, DispatchID: 1}}); return err },
 		"no rows":            func() error { return s.Record(t.Context(), nil) },
-		"on one connection":  func() error { _, _, err := s.Queues(t.Context()); return err },
+		"on one connection":  func() error { _, _, _, err := s.Queues(t.Context()); return err },
 		"on the other pool":  func() error { _, err := s.Job(t.Context(), 1); return err },
 		"a new connection":   func() error { return s.Ping(t.Context()) },
 		"more than the pool": func() error { return s.Ping(t.Context()) },

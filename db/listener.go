@@ -40,7 +40,7 @@ const (
 )
 
 // errDeaf: notifications do not arrive, because a pooler stands in between.
-var errDeaf = errors.New("notifications do not arrive: a pooler stands in front of Postgres; give the relay a direct DATABASE_URL")
+var errDeaf = errors.New("notifications do not arrive: a pooler stands in front of Postgres; give the relay a direct DATABASE_LISTEN_URL")
 
 // NewListener makes a Listener that has not connected yet; the error is about url.
 func NewListener(url string, log *slog.Logger) (*Listener, error) {

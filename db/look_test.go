@@ -129,7 +129,7 @@ func TestSetPaused_AndWindowOfNewQueues(t *testing.T) {
 	if epoch := w.begin("new"); epoch != 1 {
 		t.Errorf("the first epoch = %d, want 1", epoch)
 	}
-	queues, _, err := w.Queues(t.Context())
+	queues, _, _, err := w.Queues(t.Context())
 	if err != nil || len(queues) != 3 || !queues[1].Paused || queues[2].WindowSize != 5 {
 		t.Errorf("Queues = %+v, %v", queues, err)
 	}

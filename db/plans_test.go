@@ -28,7 +28,13 @@ var hot = map[string][]string{
 	"RebuildBatch":     {"jobs_pkey"},
 	"SweepDispatches":  {"jobs_pkey", "dispatches_by_age", "dispatches_pkey"},
 	"ListUnsettled":    {"jobs_pkey", "dispatches_by_age"},
+	"ListEntrusted":    {"jobs_pkey", "dispatches_by_age", "queues_pkey"},
+	"ListUnrecorded":   {"dispatches_pkey"},
 	"PromoteScheduled": {"scheduled_pkey", "Tid Scan on scheduled"},
+	"HoldAttempts":     {"jobs_pkey", "queues_pkey"},
+	"RenewHeld":        {"dispatches_pkey", "jobs_pkey"},
+	"ReclaimHeld":      {"dispatches_pkey", "jobs_pkey"},
+	"TakeBackHeld":     {"dispatches_by_lease", "dispatches_pkey", "jobs_pkey"},
 	"WalkJobs":         {"jobs_pkey", "ready_pkey", "scheduled_pkey", "dispatches_pkey"},
 }
 

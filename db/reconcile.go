@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,9 +14,51 @@ import (
 
 // Reconcile records the outcomes of a worker and returns a verdict for each it
 // accepted; the others' attempts are over. It refuses, as bugs of the caller, two
-// outcomes of one attempt and an outcome it does not know. Starts are recorded by a statement of their own, before
-// the others; a start that does not come back says nothing about its attempt.
+// outcomes of one attempt and an outcome it does not know. Starts are recorded by a
+// statement of their own, before the others; a start that does not come back says
+// nothing about its attempt. The error is a [*job.BusyError] when some of the jobs, and
+// not all, are locked by others.
 func (s *Store) Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
+	out, err := s.reconcile(ctx, workerID, outcomes)
+	if errors.Is(err, job.ErrConflict) && len(outcomes) > 1 {
+		if busy := s.busy(ctx, outcomes); busy != nil {
+			return nil, fmt.Errorf("reconcile: %w", busy)
+		}
+	}
+	return out, err
+}
+
+// busy returns nil when nobody, or somebody else's lock of all, is in the way, and when
+// Postgres does not say.
+func (s *Store) busy(ctx context.Context, outcomes []job.Outcome) *job.BusyError {
+	free := make(map[int64]bool, len(outcomes))
+	err := s.do(ctx, "look for locks", func(q *query.Queries) error {
+		ids := make([]int64, len(outcomes))
+		for i, o := range outcomes {
+			ids[i] = o.Ref.ID
+		}
+		found, err := q.FreeJobs(ctx, ids)
+		for _, id := range found {
+			free[id] = true
+		}
+		return err
+	})
+	if err != nil || len(free) == 0 {
+		return nil
+	}
+	var busy job.BusyError
+	for _, o := range outcomes {
+		if !free[o.Ref.ID] {
+			busy.IDs = append(busy.IDs, o.Ref.ID)
+		}
+	}
+	if len(busy.IDs) == 0 {
+		return nil
+	}
+	return &busy
+}
+
+func (s *Store) reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
 	sorted := slices.SortedFunc(slices.Values(outcomes), func(a, b job.Outcome) int {
 		return cmp.Or(cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.DispatchID, b.Ref.DispatchID))
 	})

@@ -29,7 +29,7 @@ func TestRoles_ServerRunsTheStore(t *testing.T) {
 	w.reconcile(job.Failed, job.MaxDelay, refs[1])
 	_, _, promote := w.Promote(t.Context(), epochStart)
 	_, requeue := w.Requeue(t.Context(), job.Requeue{QueueName: queue, Epoch: c.Epoch, Attempts: []job.LostAttempt{{Ref: refs[2], Counts: true}}})
-	_, takeOver := w.TakeOver(t.Context(), relay)
+	_, takeOver := w.TakeOver(t.Context(), relay, []string{queue})
 	_, walk := w.Walk(t.Context(), 0)
 	_, sweep := w.Sweep(t.Context(), job.Cursor{})
 	_, unsettled := w.Unsettled(t.Context(), "other", epoch, job.Cursor{})

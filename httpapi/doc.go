@@ -7,7 +7,8 @@
 // either refused here, naming each wrong field and its limit, or inserted whole.
 // Nothing a client sends is answered with a 5xx, and no 5xx carries the text of a
 // driver. The package knows nothing of Postgres or Redis but the interfaces it
-// declares; while Redis is away it goes on inserting.
+// declares; while Redis is away it goes on inserting, and while Postgres is away it
+// takes jobs if it has a spool.
 //
 // # The routes
 //
@@ -15,8 +16,10 @@
 //	POST /v1/jobs/batch    insert 1 to 1,000, all or none: {"jobs": [job, …]}
 //	GET  /v1/jobs/{id}     the row, its attempts, its live status; ?include=payload
 //	GET  /v1/queues        the figures of every queue
+//	GET  /v1/spool/{id}    with a spool: waiting, inserted (with job_ids) or refused
 //	GET  /livez            the process answers; open to all
-//	GET  /readyz           its checks, one a line; ?verbose; open to all
+//	GET  /readyz           its checks: {"ready", "checks": [{"name", "state", "detail"}, …]};
+//	                       state is ok, degraded or down; open to all
 //	GET  /metrics          Prometheus
 //
 // A job has the fields queue_name, kind, payload, priority, run_at (RFC 3339),
@@ -25,6 +28,20 @@
 // headers.traceparent unless that is given. An urgent job (priority 50 or less,
 // due) takes the express lane when the server has one, and is then dispatched in
 // the answer instead of queued.
+//
+// # The spool
+//
+// With a spool, while Postgres is away:
+//
+//	POST ──▶ Postgres does not answer ──▶ spool (Redis) ──▶ 202 {"durable": false, "spool_id": "…"}
+//	                                           └─▶ drained when Postgres answers, at most once
+//
+// A 202 is a weaker promise than a 201: until they are drained the jobs exist in
+// Redis alone, outside the guarantees G1 and G2, and go with it. They then come
+// after those inserted in the meantime, and a job without run_at is due when it is
+// drained. A request with an Idempotency-Key is inserted once, however often it is
+// sent and whichever way it takes, for eight days, and answered as the first time;
+// without a spool the header is not looked at.
 //
 // With keys, everything but /livez and /readyz needs Authorization: Bearer <key>.
 // Without, the server listens on loopback only, answers only to loopback names in
@@ -46,11 +63,14 @@
 //	408 request_timeout         the body did not arrive in time
 //	413 body_too_large          the detail has the limit
 //	415 unsupported_media_type  not application/json, not UTF-8, or compressed
+//	404 spool_id_unknown        nothing is known under the id; it may have gone with Redis
 //	422 invalid_job             errors lists every fault: pointer, field, code, detail
+//	422 idempotency_key_reused  the Idempotency-Key came with another body before
 //	499 client_closed_request   only in metrics and log
 //	500 internal_error          a fault of ours; the log has it under request_id
-//	503 unavailable             Postgres is away; Retry-After. An insert whose commit
-//	                            was under way may have happened all the same
+//	503 unavailable             Postgres is away, and the spool, if there is one, full or
+//	                            away too; Retry-After. An insert whose commit was under
+//	                            way may have happened all the same
 //
 // The codes of the faults in errors:
 //

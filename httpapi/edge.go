@@ -115,7 +115,7 @@ func (s *Server) logProblem(c echo.Context, p *problem) {
 // sets a path for a method it does not have, and nothing else may become a label.
 func routeLabel(c echo.Context) string {
 	switch path := c.Path(); path {
-	case "/v1/jobs", "/v1/jobs/batch", "/v1/jobs/:id", "/v1/queues", "/metrics", routeLive, routeReady:
+	case "/v1/jobs", "/v1/jobs/batch", "/v1/jobs/:id", "/v1/queues", routeSpool, "/metrics", routeLive, routeReady:
 		return path
 	}
 	return "none"

@@ -2,9 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 )
@@ -20,39 +20,62 @@ type health struct {
 	checks []Check
 	log    *slog.Logger
 
-	mu     sync.Mutex
-	states []state   // one per check; empty before the first run
-	until  time.Time // by the monotonic clock
+	mu    sync.Mutex
+	errs  []error   // one per check, nil when it passes; empty before the first run
+	until time.Time // by the monotonic clock
 }
 
-type state struct {
-	err  error
-	took time.Duration
+// DegradedError is the answer of a probe whose subject is away while the process goes
+// on without it: the process is ready.
+type DegradedError struct {
+	Detail string // how it goes on; /readyz shows it to everybody
+	Err    error  // why, for the log
 }
 
-// look returns the states of the checks, at most a second old.
-func (h *health) look(ctx context.Context) []state {
+// Error returns the detail and the reason.
+func (e *DegradedError) Error() string { return fmt.Sprintf("%s: %v", e.Detail, e.Err) }
+
+// Unwrap returns e.Err.
+func (e *DegradedError) Unwrap() error { return e.Err }
+
+// The states of a check.
+const (
+	stateOK       = "ok"
+	stateDegraded = "degraded" // the process does its work without
+	stateDown     = "down"     // it cannot
+)
+
+// report is the answer of /readyz.
+type report struct {
+	Ready  bool        `json:"ready"` // no check is down
+	Checks []checkLine `json:"checks"`
+}
+
+type checkLine struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"` // ours: what a driver says is not for everybody's eyes
+}
+
+// look returns the errors of the checks, at most a second old.
+func (h *health) look(ctx context.Context) []error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.states) == len(h.checks) && time.Now().Before(h.until) {
-		return h.states
+	if len(h.errs) == len(h.checks) && time.Now().Before(h.until) {
+		return h.errs
 	}
 	// Not the asker's context: others wait for this result too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 	defer cancel()
-	now := make([]state, len(h.checks))
+	now := make([]error, len(h.checks))
 	var wg sync.WaitGroup
 	for i, c := range h.checks {
-		wg.Go(func() {
-			start := time.Now()
-			err := c.probe(ctx)
-			now[i] = state{err: err, took: time.Since(start)}
-		})
+		wg.Go(func() { now[i] = c.probe(ctx) })
 	}
 	wg.Wait()
 	h.noteLocked(now)
-	h.states, h.until = now, time.Now().Add(probeKept)
-	return h.states
+	h.errs, h.until = now, time.Now().Add(probeKept)
+	return h.errs
 }
 
 // probe runs a check; a panic in it is a failed check, since the goroutine it runs
@@ -66,42 +89,35 @@ func (c Check) probe(ctx context.Context) (err error) {
 	return c.Probe(ctx)
 }
 
-// noteLocked logs what has changed; the reasons are not for everybody's eyes.
-func (h *health) noteLocked(now []state) {
+// noteLocked logs what has changed.
+func (h *health) noteLocked(now []error) {
 	for i, c := range h.checks {
-		was := i < len(h.states) && h.states[i].err != nil
+		was := i < len(h.errs) && h.errs[i] != nil
 		switch {
-		case now[i].err != nil && !was:
-			h.log.Warn("readiness check fails", logCheck, c.Name, logError, now[i].err)
-		case now[i].err == nil && was:
+		case now[i] != nil && !was:
+			h.log.Warn("readiness check fails", logCheck, c.Name, logError, now[i])
+		case now[i] == nil && was:
 			h.log.Info("readiness check passes again", logCheck, c.Name)
 		}
 	}
 }
 
-// report writes the answer of /readyz: a line for each check, or with verbose =
-// false only for those that fail, and the verdict.
-func (h *health) report(ctx context.Context, verbose bool) (text string, ready bool) {
-	var b strings.Builder
-	ready = true
-	for i, s := range h.look(ctx) {
-		c := h.checks[i]
+// report says what the checks found.
+func (h *health) report(ctx context.Context) report {
+	r := report{Ready: true, Checks: []checkLine{}}
+	for i, err := range h.look(ctx) {
+		line := checkLine{Name: h.checks[i].Name, State: stateOK}
+		var degraded *DegradedError
 		switch {
-		case s.err == nil:
-			if verbose {
-				fmt.Fprintf(&b, "[+]%s ok %.1fms\n", c.Name, float64(s.took)/float64(time.Millisecond))
-			}
-		case c.Needed:
-			ready = false
-			fmt.Fprintf(&b, "[-]%s failed\n", c.Name)
+		case err == nil:
+		case errors.As(err, &degraded):
+			line.State, line.Detail = stateDegraded, degraded.Detail
+		case h.checks[i].Needed:
+			r.Ready, line.State, line.Detail = false, stateDown, "does not answer"
 		default:
-			fmt.Fprintf(&b, "[!]%s failed, not needed to be ready\n", c.Name)
+			line.State, line.Detail = stateDegraded, "does not answer; not needed to be ready"
 		}
+		r.Checks = append(r.Checks, line)
 	}
-	if ready {
-		b.WriteString("ready\n")
-	} else {
-		b.WriteString("not ready\n")
-	}
-	return b.String(), ready
+	return r
 }

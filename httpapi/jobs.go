@@ -52,34 +52,33 @@ func (s *Server) insertJob(ctx context.Context, r request) (answer, error) {
 	}
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
-	id, status, err := s.insertOne(work, spec)
+	in, err := s.admit(work, r, []job.Spec{spec}, func(ctx context.Context) (admitted, error) { return s.insertOne(ctx, spec) })
 	if err != nil {
 		return answer{}, insertProblem(ctx, "", err)
 	}
+	if in.spoolID != "" {
+		return spooledAnswer(in.spoolID), nil
+	}
 	return answer{
 		status:   http.StatusCreated,
-		location: "/v1/jobs/" + strconv.FormatInt(id, 10),
-		body:     newInsertedJob(id, spec, status),
+		location: "/v1/jobs/" + strconv.FormatInt(in.ids[0], 10),
+		body:     newInsertedJob(in.ids[0], spec, in.status),
 	}, nil
 }
 
 // insertOne takes the express lane when it may and the lane agrees.
-func (s *Server) insertOne(ctx context.Context, spec job.Spec) (int64, job.Status, error) {
+func (s *Server) insertOne(ctx context.Context, spec job.Spec) (admitted, error) {
 	if s.o.Express != nil && urgent(spec, time.Now()) {
 		id, handled, err := s.o.Express.Insert(ctx, spec)
 		if err != nil {
-			return 0, "", fmt.Errorf("insert by express: %w", err)
+			return admitted{}, fmt.Errorf("insert by express: %w", err)
 		}
 		if handled {
 			s.m.inserted.WithLabelValues("express").Inc()
-			return id, job.Dispatched, nil
+			return admitted{ids: []int64{id}, status: job.Dispatched}, nil
 		}
 	}
-	ids, err := s.insert(ctx, []job.Spec{spec})
-	if err != nil {
-		return 0, "", err
-	}
-	return ids[0], job.Queued, nil
+	return s.insert(ctx, []job.Spec{spec})
 }
 
 // urgent reports whether the express lane is to be asked: band high, and due. now
@@ -89,16 +88,16 @@ func urgent(s job.Spec, now time.Time) bool {
 }
 
 // insert takes the ordinary way.
-func (s *Server) insert(ctx context.Context, specs []job.Spec) ([]int64, error) {
+func (s *Server) insert(ctx context.Context, specs []job.Spec) (admitted, error) {
 	ids, err := s.jobs.Insert(ctx, specs)
 	if err != nil {
-		return nil, fmt.Errorf("insert: %w", err)
+		return admitted{}, fmt.Errorf("insert: %w", err)
 	}
 	if len(ids) != len(specs) {
-		return nil, fmt.Errorf("insert: got %d ids for %d jobs", len(ids), len(specs))
+		return admitted{}, fmt.Errorf("insert: got %d ids for %d jobs", len(ids), len(specs))
 	}
 	s.m.inserted.WithLabelValues("ordinary").Add(float64(len(ids)))
-	return ids, nil
+	return admitted{ids: ids, status: job.Queued}, nil
 }
 
 // insertJobs answers POST /v1/jobs/batch: all or nothing, always the ordinary way.
@@ -113,15 +112,18 @@ func (s *Server) insertJobs(ctx context.Context, r request) (answer, error) {
 	}
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
-	ids, err := s.insert(work, specs)
+	in, err := s.admit(work, r, specs, func(ctx context.Context) (admitted, error) { return s.insert(ctx, specs) })
 	if err != nil {
 		return answer{}, insertProblem(ctx, "/jobs", err)
+	}
+	if in.spoolID != "" {
+		return spooledAnswer(in.spoolID), nil
 	}
 	var body struct {
 		Jobs []insertedJob `json:"jobs"`
 	}
-	for i, id := range ids {
-		body.Jobs = append(body.Jobs, newInsertedJob(id, specs[i], job.Queued))
+	for i, id := range in.ids {
+		body.Jobs = append(body.Jobs, newInsertedJob(id, specs[i], in.status))
 	}
 	return answer{status: http.StatusCreated, body: body}, nil
 }

@@ -11,7 +11,11 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec   // method, route, status
 	seconds  *prometheus.HistogramVec // method, route
-	inserted *prometheus.CounterVec   // lane: express or ordinary
+	inserted *prometheus.CounterVec   // lane: express, ordinary or keyed
+
+	spooled, drained, spoolSetAside       prometheus.Counter
+	spoolRefused                          *prometheus.CounterVec // reason: full or redis
+	spoolWaiting, spoolBytes, spoolOldest prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -29,8 +33,28 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "rookery_http_inserted_jobs_total",
 			Help: "Jobs inserted over HTTP, by the lane they took.",
 		}, []string{"lane"}),
+		spooled:       counter("spooled_jobs_total", "Jobs kept in Redis because Postgres was away."),
+		drained:       counter("drained_jobs_total", "Spooled jobs that Postgres has; those of a page drained twice count twice."),
+		spoolSetAside: counter("set_aside_entries_total", "Spooled requests that can never be inserted."),
+		spoolRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rookery_spool_refused_requests_total",
+			Help: "Requests that could be neither inserted nor spooled.",
+		}, []string{"reason"}),
+		spoolWaiting: gauge("waiting_entries", "Requests in the spool."),
+		spoolBytes:   gauge("bytes", "What the requests in the spool take."),
+		spoolOldest:  gauge("oldest_seconds", "Age of the oldest request in the spool. Above a week it is not inserted by itself."),
 	}
-	return m, errors.Join(r.Register(m.requests), r.Register(m.seconds), r.Register(m.inserted))
+	return m, errors.Join(r.Register(m.requests), r.Register(m.seconds), r.Register(m.inserted),
+		r.Register(m.spooled), r.Register(m.drained), r.Register(m.spoolSetAside), r.Register(m.spoolRefused),
+		r.Register(m.spoolWaiting), r.Register(m.spoolBytes), r.Register(m.spoolOldest))
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "rookery_spool_" + name, Help: help})
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: "rookery_spool_" + name, Help: help})
 }
 
 // methodLabel keeps invented methods out of the metrics.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -37,6 +38,15 @@ type Options struct {
 	Express Express
 	// Live is asked for the live status of dispatched jobs; nil leaves it null.
 	Live Live
+	// Spool keeps jobs while Postgres is away, and Keyed inserts what it has kept;
+	// [Server.Run] then drains it. Both or neither: with nil a request that Postgres
+	// does not answer is answered with 503, and an Idempotency-Key is not looked at.
+	Spool Spool
+	// Keyed goes with Spool.
+	Keyed Keyed
+	// Failpoint is called at the points where a crash would be interesting; nil for
+	// all but tests.
+	Failpoint func(name string)
 	// Checks are the lines of /readyz, in this order.
 	Checks []Check
 	// Registry is served at /metrics, and the server's own metrics are registered
@@ -57,6 +67,12 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.MaxBody < 0 {
 		return o, fmt.Errorf("max body is %d bytes, must be positive", o.MaxBody)
+	}
+	if (o.Spool == nil) != (o.Keyed == nil) {
+		return o, errors.New("the spool and the keyed inserts need each other")
+	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()

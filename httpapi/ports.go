@@ -10,7 +10,8 @@ import (
 // [job.ErrUnavailable] or [job.ErrConflict] are answered with 503, everything
 // that is not named here with 500 and without its text.
 type Jobs interface {
-	// Insert inserts all of specs or none and returns their ids in order. Bad input
+	// Insert inserts all of specs or none and returns their ids in order. An error
+	// that wraps [job.ErrNotInserted] leaves no doubt that it did not. Bad input
 	// is a [*job.FieldError] or a [*job.DataError]. The specs have their defaults
 	// written out; a zero RunAt means now, by Postgres' clock.
 	Insert(ctx context.Context, specs []job.Spec) ([]int64, error)
@@ -44,9 +45,43 @@ type Express interface {
 	Insert(ctx context.Context, s job.Spec) (id int64, handled bool, err error)
 }
 
+// Spool keeps requests in Redis while Postgres is away. Each method may be called
+// again with the same effect. Any error means that Redis may or may not have done
+// it, save the named ones, which changed nothing.
+type Spool interface {
+	// Append keeps one request, whole or not at all. A key that waits already is
+	// kept once; with another digest it is [job.ErrKeyReused]. [job.ErrSpoolFull] and
+	// [job.ErrFull] refuse.
+	Append(ctx context.Context, r job.Spooled) error
+	// Peek returns the oldest entries behind the one with id after, "" meaning from
+	// the start, that are young enough to be inserted.
+	Peek(ctx context.Context, after string) (job.SpoolPage, error)
+	// Remove takes entries out by their ids; with a reason they are set aside for
+	// people to look at.
+	Remove(ctx context.Context, reason string, ids ...string) error
+	// Find says whether a key waits, was refused, or is unknown to the spool.
+	Find(ctx context.Context, key string) (job.SpoolState, error)
+}
+
+// Keyed inserts requests at most once under their keys: Postgres.
+type Keyed interface {
+	// InsertSpooled inserts the jobs of those requests whose keys are new, all or
+	// none, and returns every request's ids in order. [job.ErrKeyReused]: a key
+	// belongs to a request with another digest. [job.ErrNotInserted] is as in [Jobs].
+	InsertSpooled(ctx context.Context, requests []job.Spooled) ([][]int64, error)
+	// SpooledJobs returns the ids of the jobs inserted under a key, or
+	// [job.ErrNotFound].
+	SpooledJobs(ctx context.Context, key string) ([]int64, error)
+	// RetireSpooled forgets some keys whose spooled copies nobody would insert any
+	// more, and returns how many.
+	RetireSpooled(ctx context.Context) (int64, error)
+}
+
 // Check is one line of /readyz.
 type Check struct {
-	Name   string                      // postgres, redis, …: letters, digits, _ and -
-	Needed bool                        // false: reported, but readiness does not depend on it
-	Probe  func(context.Context) error // must return soon after ctx has ended
+	Name   string // postgres, redis, …: letters, digits, _ and -
+	Needed bool   // false: a failure is reported as degraded, and readiness does not depend on it
+	// Probe must return soon after ctx has ended. A [*DegradedError] says that the
+	// process goes on without, and how: it is ready.
+	Probe func(context.Context) error
 }

@@ -29,6 +29,8 @@ const (
 	codeClientClosed     = "client_closed_request"
 	codeInternal         = "internal_error"
 	codeUnavailable      = "unavailable"
+	codeKeyReused        = "idempotency_key_reused"
+	codeSpoolUnknown     = "spool_id_unknown"
 )
 
 // The codes of single faults within an invalid_job or invalid_parameter problem.

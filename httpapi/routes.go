@@ -24,7 +24,8 @@ type request struct {
 	id          string // of the path
 	query       url.Values
 	traceparent string
-	body        []byte // nil for GET
+	idemKeys    []string // the Idempotency-Key headers
+	body        []byte   // nil for GET
 }
 
 // allow returns a problem when the query has another parameter than names: a
@@ -70,6 +71,9 @@ func (s *Server) routes() http.Handler {
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		e.Add(method, "/v1/jobs/:id", s.read(s.getJob))
 		e.Add(method, "/v1/queues", s.read(s.listQueues))
+		if s.o.Spool != nil {
+			e.Add(method, routeSpool, s.read(s.getSpool))
+		}
 		e.Add(method, "/metrics", metrics)
 		e.Add(method, routeLive, s.livez)
 		e.Add(method, routeReady, s.readyz)
@@ -83,14 +87,21 @@ const (
 	routeReady = "/readyz"
 )
 
+const routeSpool = "/v1/spool/:id"
+
 func (s *Server) livez(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
 
 func (s *Server) readyz(c echo.Context) error {
-	text, ready := s.health.report(c.Request().Context(), c.QueryParams().Has("verbose"))
-	if !ready {
-		return c.String(http.StatusServiceUnavailable, text)
+	report := s.health.report(c.Request().Context())
+	status := http.StatusOK
+	if !report.Ready {
+		status = http.StatusServiceUnavailable
 	}
-	return c.String(http.StatusOK, text)
+	body, err := encode(report)
+	if err != nil {
+		return err
+	}
+	return c.Blob(status, echo.MIMEApplicationJSON, body)
 }
 
 // read serves h to requests without a body.
@@ -127,7 +138,7 @@ func newRequest(c echo.Context) (request, error) {
 	if err != nil {
 		return request{}, newProblem(http.StatusBadRequest, codeInvalidParameter, "the query cannot be read")
 	}
-	r := request{id: c.Param("id"), query: query}
+	r := request{id: c.Param("id"), query: query, idemKeys: in.Header.Values("Idempotency-Key")}
 	if t := in.Header.Values("Traceparent"); len(t) == 1 {
 		r.traceparent = t[0]
 	}

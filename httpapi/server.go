@@ -35,6 +35,8 @@ const (
 	logCheck     = "check"
 	logJobID     = "job_id"
 	logAddr      = "addr"
+	logSpoolID   = "spool_id"
+	logReason    = "reason"
 )
 
 // Server is the HTTP API. Its methods may be called concurrently.
@@ -45,6 +47,7 @@ type Server struct {
 	m       *metrics
 	guard   *guard
 	health  *health
+	detour  detour
 	handler http.Handler
 
 	mu       sync.Mutex
@@ -80,7 +83,7 @@ func New(jobs Jobs, o Options) (*Server, error) {
 
 // Handler returns the whole API for a server of the caller's, who then has to
 // bound what a connection may do, and to keep it from strangers when there is no
-// key.
+// key. Only [Server.Run] drains a spool.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Listen takes the address, so that [Server.Addr] is known before [Server.Run]. A
@@ -115,7 +118,7 @@ func (s *Server) Addr() string {
 	return s.listener.Addr().String()
 }
 
-// Run listens and serves until ctx ends. Then it takes no more requests, waits up
+// Run listens and serves until ctx ends, and drains the spool if there is one. Then it takes no more requests, waits up
 // to 15 s for those it has, which is longer than a handler may take, and closes
 // what is left; it does not wait for a client that sends its body or reads its
 // answer slower than that. It returns nil when ctx ended it, and can be called once.
@@ -141,6 +144,14 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	var draining sync.WaitGroup
+	drainCtx, stopDraining := context.WithCancel(ctx)
+	defer draining.Wait()
+	defer stopDraining()
+	if s.o.Spool != nil {
+		d := &drainer{spool: s.o.Spool, keyed: s.o.Keyed, detour: &s.detour, m: s.m, log: s.log, failpoint: s.o.Failpoint}
+		draining.Go(func() { d.run(drainCtx) })
 	}
 	served := make(chan error, 1) // 1: Serve's goroutine ends even if nobody reads
 	go func() { served <- srv.Serve(s.listener) }()

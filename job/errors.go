@@ -43,9 +43,24 @@ var (
 	// ErrConflict: another transaction was in the way (SQLSTATE 40001, 40P01 or
 	// 55P03); the same statement may be sent again.
 	ErrConflict = errors.New("another transaction was in the way")
+	// ErrUndone, beside another, says that the call has certainly changed nothing;
+	// without it nobody knows.
+	ErrUndone = errors.New("nothing was changed")
 	// ErrUnavailable: the server cannot be reached, or refuses work for now.
 	ErrUnavailable = errors.New("the server is unavailable")
 )
+
+// BusyError is an [ErrConflict] that says whose rows other transactions have locked:
+// without those jobs the same statement would do.
+type BusyError struct{ IDs []int64 }
+
+// Error returns how many jobs are locked.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%s: it has locked %d jobs", ErrConflict, len(e.IDs))
+}
+
+// Is reports whether target is [ErrConflict].
+func (e *BusyError) Is(target error) bool { return target == ErrConflict }
 
 // DataError says that Postgres refused a statement because of a value in it
 // (SQLSTATE class 22 or 23): sent again it fails again, so its batch must be halved.

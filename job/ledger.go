@@ -35,6 +35,20 @@ type Claim struct {
 	Limit      int        // jobs; 1 to MaxBatch
 	Spans      []Span     // the most urgent first
 	Pushed     []Recorded // D3 of earlier batches, recorded by the same statement
+	// For a worker that claims for itself, because Redis is away:
+	WorkerID string        // who holds the batch; "": it goes to Redis
+	Lease    time.Duration // for which it is held
+	Again    bool          // the same claim had no answer: its batch, if there is one, is the answer
+}
+
+// Hold asks Postgres to keep a worker's right to attempts of one queue, while Redis
+// cannot: they move to a ledger row of the worker's own.
+type Hold struct {
+	QueueName  string
+	WorkerID   string
+	DispatchID int64         // their new fencing token; the same again asks for the same
+	Lease      time.Duration // for which they are held
+	Refs       []Ref         // at most MaxBatch
 }
 
 // Recorded says that Redis has accepted a batch, and as which.

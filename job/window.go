@@ -42,6 +42,9 @@ type Take struct {
 	Token     string        // the same token again gets the same jobs, as far as they are still leased
 	Limit     int           // 1 to MaxBatch
 	Lease     time.Duration // how long the taker may be silent
+	// TokenEpoch is the epoch in which the token was drawn; 0: Epoch. What was taken
+	// then, and has not been heard of, was sealed for that epoch's window.
+	TokenEpoch int64
 }
 
 // Taken is what a Take hands over, leased.

@@ -77,7 +77,7 @@ func TestImports_NoRedisNoEchoNoGoose(t *testing.T) {
 }
 
 // connect opens a connection that the test closes at its end.
-func connect(t *testing.T, url string) *pgx.Conn {
+func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -87,7 +87,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-func open(t *testing.T, url string) *sql.DB {
+func open(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", url)
 	if err != nil {
@@ -97,7 +97,7 @@ func open(t *testing.T, url string) *sql.DB {
 	return db
 }
 
-func mustExec(t *testing.T, db interface {
+func mustExec(t testing.TB, db interface {
 	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
 }, query string, args ...any) {
 	t.Helper()
@@ -107,7 +107,7 @@ func mustExec(t *testing.T, db interface {
 }
 
 // one returns the single value that query gives.
-func one[T any](t *testing.T, db outbox.DB, query string, args ...any) T {
+func one[T any](t testing.TB, db outbox.DB, query string, args ...any) T {
 	t.Helper()
 	var v T
 	if err := db.QueryRow(t.Context(), query, args...).Scan(&v); err != nil {
@@ -116,7 +116,7 @@ func one[T any](t *testing.T, db outbox.DB, query string, args ...any) T {
 	return v
 }
 
-func wantOne[T comparable](t *testing.T, db outbox.DB, want T, query string, args ...any) {
+func wantOne[T comparable](t testing.TB, db outbox.DB, want T, query string, args ...any) {
 	t.Helper()
 	if got := one[T](t, db, query, args...); got != want {
 		t.Errorf("%s %v = %v, want %v", query, args, got, want)
@@ -143,7 +143,7 @@ func state(err error) string {
 
 // login makes a login role that is a member of group and returns a URL for it. Roles
 // belong to the whole server, so its name holds the database's.
-func login(t *testing.T, base, group string) string {
+func login(t testing.TB, base, group string) string {
 	t.Helper()
 	conn := connect(t, base)
 	name := group + "_" + one[string](t, conn, "SELECT current_database()")

@@ -264,7 +264,7 @@ func TestHole23_UpdatesAreHOT(t *testing.T) {
 	}
 }
 
-func query[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) []T {
+func query[T any](t testing.TB, conn *pgx.Conn, sql string, args ...any) []T {
 	t.Helper()
 	rows, _ := conn.Query(t.Context(), sql, args...)
 	all, err := pgx.CollectRows(rows, pgx.RowTo[T])

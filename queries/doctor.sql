@@ -11,7 +11,7 @@ SELECT current_setting('server_version_num')::integer AS version_num,
 
 -- name: MissingRoles :many
 SELECT wanted.name::text AS name
-FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly']) AS name) AS wanted
+FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_api']) AS name) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = wanted.name);
 
 -- name: MayServe :one
@@ -19,6 +19,7 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = wanted.
 SELECT (has_table_privilege('outbox.jobs', 'SELECT, INSERT, UPDATE')
     AND has_table_privilege('outbox.ready', 'SELECT, INSERT, DELETE')
     AND has_table_privilege('outbox.dispatches', 'SELECT, INSERT, UPDATE, DELETE')
+    AND has_table_privilege('outbox.seals', 'SELECT')
     AND has_function_privilege('outbox.wake()', 'EXECUTE'))::boolean AS may;
 
 -- name: GateHolder :many
@@ -28,3 +29,12 @@ FROM pg_catalog.pg_locks AS l
 LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = 1380928331 AND l.objid = 1 AND l.mode = 'ExclusiveLock' AND l.granted
   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database());
+
+-- name: StateFacts :one
+-- Who lives, who reaches Redis, what workers hold here, and whether jobs are due.
+SELECT
+    (SELECT count(*) FROM outbox.processes AS p WHERE p.role = 'relay' AND p.beat_at > now() - interval '20 seconds')::integer AS relays,
+    (SELECT count(*) FROM outbox.processes AS p WHERE p.role = 'worker' AND p.beat_at > now() - interval '20 seconds')::integer AS workers,
+    coalesce((extract(epoch FROM now() - (SELECT coalesce(max(p.redis_at), min(p.started_at)) FROM outbox.processes AS p)) * 1000)::bigint, 0)::bigint AS silent_ms,
+    (SELECT coalesce(sum(cardinality(d.job_ids)), 0) FROM outbox.dispatches AS d WHERE d.lease_until > now())::bigint AS held,
+    EXISTS (SELECT FROM outbox.ready)::boolean AS waiting;

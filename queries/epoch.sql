@@ -1,7 +1,8 @@
 -- Which filling of which window is the present one.
 
 -- name: ListQueues :many
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms
+SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
+    clock_timestamp()::timestamptz AS clock
 FROM outbox.queues AS q
 ORDER BY q.name;
 

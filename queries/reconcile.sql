@@ -90,3 +90,12 @@ SELECT j.id, j.dispatch_id
 FROM (SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id) AS held
 JOIN outbox.jobs AS j ON j.id = held.job_id
 WHERE j.dispatch_id = held.dispatch_id AND j.status IN ('dispatched', 'running');
+
+-- name: FreeJobs :many
+-- Which of these jobs nobody else has locked: asked after a lock_timeout, so that one
+-- row in somebody's hands does not hold up the outcomes of all others in its batch.
+SELECT j.id
+FROM outbox.jobs AS j
+WHERE j.id = ANY (@job_ids::bigint[])
+ORDER BY j.id
+FOR NO KEY UPDATE SKIP LOCKED;

@@ -82,12 +82,13 @@ LEFT JOIN outbox.jobs AS j ON j.id = member.job_id AND j.dispatch_id = member.id
 ORDER BY member.created_at, member.id;
 
 -- name: WorkersBehind :one
--- How many living workers that serve the queue have not yet announced in the epoch
--- what they run. A worker that does not serve it has no such key.
+-- How many workers that serve the queue have not yet announced in the epoch what they
+-- run. However long ago their last beat was: one that is cut off from Postgres alone
+-- runs and renews as ever. One that crashed is forgotten after an hour; until then
+-- settling takes a lease. A worker that does not serve the queue has no such key.
 SELECT count(*)::bigint AS behind
 FROM outbox.processes AS p
 WHERE p.role = 'worker'
-  AND p.beat_at > now() - sqlc.arg(lease_ms)::bigint * interval '1 millisecond'
   AND (p.epochs ->> sqlc.arg(queue_name)::text)::bigint < sqlc.arg(epoch)::bigint;
 
 -- name: PromoteScheduled :one

@@ -28,7 +28,7 @@ func TestWindow_Conformance(t *testing.T) {
 	makers := map[string]func(*testing.T) (w window, restart func()){
 		"redis": func(t *testing.T) (window, func()) {
 			server := devtest.RedisServer(t, "--appendonly", "yes", "--appendfsync", "always")
-			c, err := redisq.Open(t.Context(), server.URL())
+			c, err := (redisq.Options{SealKeys: devtest.SealKeys}).Open(t.Context(), server.URL())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,6 +53,7 @@ func TestWindow_Conformance(t *testing.T) {
 			c.pushes()
 			c.takesBack()
 			c.cancels()
+			c.inspects()
 			c.anotherLife()
 		})
 	}

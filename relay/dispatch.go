@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -12,10 +13,12 @@ import (
 
 // look is what the dispatch loop remembers from one look around to the next.
 type look struct {
-	active    []string  // queues that had due jobs
-	slow      int       // surveys in a row that were slow
-	slowUntil time.Time // surveys are slow (an old snapshot is open): none before
-	promoted  time.Time // below this run_at only dead entries lie; used while surveys are slow
+	active    []string               // queues that had due jobs
+	slow      int                    // surveys in a row that were slow
+	slowUntil time.Time              // surveys are slow (an old snapshot is open): none before
+	promoted  time.Time              // below this run_at only dead entries lie; used while surveys are slow
+	late      map[string]chan handed // dispatches that no look has waited for, by queue
+	out       sync.WaitGroup         // all dispatches under way
 }
 
 const (
@@ -30,21 +33,9 @@ func (r *Relay) pass(ctx context.Context) (find, error) {
 	if err != nil {
 		return find{nextIn: job.Never}, err
 	}
-	f := find{nextIn: max(s.NextIn, time.Millisecond)}
-	var errs []error
-	for _, name := range s.Queues {
-		q, err := r.queue(ctx, name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		n, full, blocked, err := r.dispatch(ctx, q)
-		f.jobs += n
-		f.full = f.full || full
-		f.blocked = f.blocked || blocked
-		errs = append(errs, err)
-	}
-	return f, errors.Join(errs...)
+	f, err := r.handOut(ctx, s.Queues)
+	f.nextIn = max(s.NextIn, time.Millisecond)
+	return f, err
 }
 
 func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
@@ -72,6 +63,7 @@ func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
 			break
 		}
 		r.metrics.promoted.Add(float64(n))
+		r.o.Failpoint("relay.after_promote")
 		r.look.promoted = first
 		if s, err = r.store.Survey(ctx, r.look.from()); err != nil {
 			return s, err
@@ -144,9 +136,13 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 	q.mu.Lock()
 	limit, hi = q.creditLocked(now)
 	ask := q.heard.IsZero() || now.Sub(q.heard) > depthAge || hi < job.MaxPriority && now.Sub(q.heard) >= depthPoll
-	resting := now.Before(q.rest)
+	resting, silent := now.Before(q.rest), q.silent
 	b = q.believeLocked()
 	q.mu.Unlock()
+	if silent { // tend finds out when it answers again
+		b.open = false
+		return b, 0, 0, nil
+	}
 	if resting {
 		return b, 0, 0, nil
 	}
@@ -226,7 +222,9 @@ func (r *Relay) push(ctx context.Context, q *queue, b belief, batch job.Batch) e
 	q.mu.Lock()
 	forget := q.forgettableLocked(sent)
 	q.mu.Unlock()
-	done, err := r.redis.Push(ctx, job.Push{Batch: batch, Deadline: b.deadline, KnownSeq: b.seq, Forget: forget})
+	pushing, cancel := context.WithTimeout(ctx, pushLimit)
+	done, err := r.redis.Push(pushing, job.Push{Batch: batch, Deadline: b.deadline, KnownSeq: b.seq, Forget: forget})
+	cancel()
 	now := time.Now()
 	r.metrics.push.Observe(now.Sub(sent).Seconds())
 	if err != nil {
@@ -268,6 +266,7 @@ func (r *Relay) pushFailed(ctx context.Context, q *queue, b belief, batch job.Ba
 	tooLong := full && now.Sub(q.fullAt) > fullMost
 	if errors.Is(err, job.ErrUnavailable) {
 		q.contact.broken()
+		q.silent = true
 	}
 	q.mu.Unlock()
 	if tooLong {
@@ -314,6 +313,7 @@ func (r *Relay) record(ctx context.Context, now time.Time) error {
 			q.pushed = append(pushed, q.pushed...)
 		} else {
 			q.recordedLocked(now, pushed)
+			r.o.Failpoint("relay.after_record")
 		}
 		q.mu.Unlock()
 		errs = append(errs, err)

@@ -12,6 +12,8 @@
 //	settle    what ended epochs left behind  reap.go
 //	sweep     finished ledger rows go        keep.go
 //	walk      the belt: must find nothing    keep.go
+//	audit     the same, for what Redis must have   audit.go
+//	forget    notes that stopped relays left  forget.go
 //
 // The invariant: a job is in Redis under a dispatch id at most once, and only if a
 // ledger row with that id says so. The row is committed before the push, the push

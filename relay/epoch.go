@@ -51,17 +51,18 @@ func (r *Relay) all() []*queue {
 // more is forgotten: when a job of it comes, it is registered anew.
 func (r *Relay) refresh(ctx context.Context) error {
 	asked := time.Now()
-	rows, life, err := r.store.Queues(ctx)
+	rows, life, clock, err := r.store.Queues(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if life != r.life || now.Sub(r.heard) > postgresGap {
+	offset := clock.Sub(now)
+	if life != r.life || now.Sub(r.heard) > postgresGap || (offset-r.offset).Abs() > contactJump {
 		r.steady = now
 	}
-	r.life, r.heard = life, now
+	r.life, r.heard, r.clock, r.offset = life, now, clock, offset
 	listed := make(map[string]bool, len(rows))
 	for _, row := range rows {
 		listed[row.Name] = true
@@ -86,7 +87,7 @@ func (r *Relay) refresh(ctx context.Context) error {
 
 // postgresGap is how long Postgres may leave a relay without an answer before the
 // relay must think that it left the workers without one, too.
-const postgresGap = 3 * time.Second
+const postgresGap = 5 * time.Second
 
 // counted reports whether the workers that Postgres lists as living are all there
 // are: for one lease it was there for them to say so.
@@ -106,18 +107,25 @@ func (r *Relay) census(ctx context.Context, q *queue) error {
 	q.mu.Lock()
 	b, forget, otherLife := q.believeLocked(), q.forgettableLocked(sent), life != "" && q.Life != life
 	q.mu.Unlock()
-	w, err := r.redis.Census(ctx, job.Census{QueueName: b.name, Epoch: b.epoch, KnownSeq: b.seq, Paused: b.paused, Forget: forget})
+	asking, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	w, err := r.redis.Census(asking, job.Census{QueueName: b.name, Epoch: b.epoch, KnownSeq: b.seq, Paused: b.paused, Forget: forget})
 	// Redis is asked even when the epoch must end anyway: the next one must be above
 	// what this Redis holds, of a Postgres that has lost its tail or is another.
 	if errors.Is(err, job.ErrStale) || errors.Is(err, job.ErrBehind) || err == nil && (b.epoch == 0 || otherLife) {
+		r.answered(q)
 		return r.renew(ctx, q, b.epoch, err)
 	}
 	now := time.Now()
+	if err == nil {
+		r.answered(q)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil { // else it was our caller who hung up
 			q.contact.broken()
+			q.silent = errors.Is(err, job.ErrUnavailable)
 		}
 		return err
 	}
@@ -126,6 +134,17 @@ func (r *Relay) census(ctx context.Context, q *queue) error {
 		q.forgotLocked(forget)
 	}
 	return nil
+}
+
+// answered notes that a queue's Redis has answered; after a silence the dispatch loop
+// looks at once what it may hand it.
+func (r *Relay) answered(q *queue) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.silent {
+		q.silent = false
+		r.lookAgainSoon()
+	}
 }
 
 // renew ends the epoch the relay believed in: Redis, or Postgres, is not the one it
@@ -162,6 +181,7 @@ func (r *Relay) renew(ctx context.Context, q *queue, believed int64, cause error
 		r.metrics.epochs.Inc()
 		// A crash here leaves an epoch that is open nowhere: nothing is claimed or
 		// taken in it, and after a moment another relay begins the next.
+		r.o.Failpoint("relay.after_begin_epoch")
 		_, err = r.redis.OpenEpoch(ctx, q.name, epoch, paused)
 		if errors.As(err, &stale) {
 			seen, redisEpoch = epoch, stale.Epoch

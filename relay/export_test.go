@@ -1,6 +1,10 @@
 package relay
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // FullSince makes the relay believe that Redis has been out of memory since at.
 func (r *Relay) FullSince(queue string, at time.Time) {
@@ -8,4 +12,37 @@ func (r *Relay) FullSince(queue string, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.fullAt = at
+}
+
+// Acquaint makes a relay that is not run believe what Postgres and Redis say now.
+func (r *Relay) Acquaint(ctx context.Context) error {
+	errs := []error{r.refresh(ctx)}
+	for _, q := range r.all() {
+		errs = append(errs, r.census(ctx, q))
+	}
+	return errors.Join(errs...)
+}
+
+// Look takes the audit's next look, the second one without waiting for a lease.
+func (r *Relay) Look(ctx context.Context) error {
+	r.inquest.at = time.Time{}
+	return r.audit(ctx)
+}
+
+// Suspects is how many attempts the first look did not find.
+func (r *Relay) Suspects() int { return len(r.inquest.suspects) }
+
+// ForgetLeft does the duty of that name once.
+func (r *Relay) ForgetLeft(ctx context.Context) error { return r.forgetLeft(ctx) }
+
+// Forward makes the relay believe that d has passed since it learned what may be
+// forgotten.
+func (r *Relay) Forward(queue string, d time.Duration) {
+	q := r.known(queue)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mark.at = q.mark.at.Add(-d)
+	for i := range q.old {
+		q.old[i].at = q.old[i].at.Add(-d)
+	}
 }

@@ -30,6 +30,7 @@ type fakeQueue struct {
 	lost       map[job.Ref]int64
 	batches    map[int64]int64
 	cancelled  map[job.Ref]bool
+	releases   int64
 }
 
 var (

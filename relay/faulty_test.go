@@ -73,4 +73,4 @@ func (f *faultyRedis) Census(ctx context.Context, c job.Census) (job.Window, err
 // noRecovery is a store whose relay recovers nothing: another one is always faster.
 type noRecovery struct{ *db.Store }
 
-func (*noRecovery) TakeOver(context.Context, string) ([]job.Batch, error) { return nil, nil }
+func (*noRecovery) TakeOver(context.Context, string, []string) ([]job.Batch, error) { return nil, nil }

@@ -11,9 +11,7 @@ import (
 )
 
 // tend sees to every queue once a second: is its epoch the present one, is it
-// paused, has a lease ended, did an ended epoch leave something behind. When Redis
-// does not answer for 20 s the queues' epochs would end here, for direct mode; that
-// comes with the issue "Lose nothing", as does the background audit.
+// paused, has a lease ended, did an ended epoch leave something behind, is Redis away.
 func (r *Relay) tend(ctx context.Context) error {
 	if err := r.refresh(ctx); err != nil {
 		return err
@@ -24,11 +22,18 @@ func (r *Relay) tend(ctx context.Context) error {
 	}
 	queues := r.all()
 	errs := make([]error, len(queues))
-	var g errgroup.Group // without a context: one queue's trouble is not the others'
-	g.SetLimit(4)
+	// Without a context: one queue's trouble is not the others'. Those whose Redis is
+	// silent are asked beside the others, or a dead shard of many queues would keep
+	// the turn so long that contact with the living ones counts as broken.
+	var answering, silent errgroup.Group
+	answering.SetLimit(queuesAtOnce)
 	for i, q := range queues {
 		q.mu.Lock()
 		q.others = others[q.name]
+		g := &answering
+		if q.silent {
+			g = &silent
+		}
 		q.mu.Unlock()
 		g.Go(func() error {
 			if errs[i] = r.census(ctx, q); errs[i] == nil {
@@ -37,8 +42,14 @@ func (r *Relay) tend(ctx context.Context) error {
 			return nil
 		})
 	}
-	_ = g.Wait() // the errors are in errs
-	return errors.Join(errs...)
+	_, _ = answering.Wait(), silent.Wait() // the errors are in errs
+	var unheard []*queue
+	for i, q := range queues {
+		if errors.Is(errs[i], job.ErrUnavailable) {
+			unheard = append(unheard, q)
+		}
+	}
+	return errors.Join(append(errs, r.giveUp(ctx, unheard))...)
 }
 
 // carryCancels takes cancel orders to Redis: a copy that waits there is dropped at
@@ -52,24 +63,25 @@ func (r *Relay) carryCancels(ctx context.Context) error {
 	for _, o := range orders {
 		byQueue[o.QueueName] = append(byQueue[o.QueueName], o.Ref)
 	}
-	var errs []error
-	for name, refs := range byQueue {
+	return eachQueue(byQueue, func(name string, refs []job.Ref) error {
 		q := r.known(name)
 		if q == nil {
-			continue
+			return nil
 		}
-		b := q.believe()
-		if !b.open {
-			continue
+		q.mu.Lock()
+		b, reachable := q.believeLocked(), q.reachableLocked()
+		q.mu.Unlock()
+		if !reachable || !b.open {
+			return nil
 		}
-		if err := r.redis.Cancel(ctx, name, b.epoch, refs); err != nil {
-			errs = append(errs, err)
-			continue
+		telling, cancel := context.WithTimeout(ctx, askLimit)
+		defer cancel()
+		if err := r.redis.Cancel(telling, name, b.epoch, refs); err != nil {
+			return err
 		}
 		// A crash here repeats the order.
-		errs = append(errs, r.store.DropCancels(ctx, refs))
-	}
-	return errors.Join(errs...)
+		return r.store.DropCancels(ctx, refs)
+	})
 }
 
 // sweep deletes ledger rows of which no job is current, oldest first, going on from

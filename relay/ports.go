@@ -17,6 +17,8 @@ type Store interface {
 	Returns
 	Refusals
 	Orders
+	Holdings
+	Books
 }
 
 // Claims is steps D1 and D3.
@@ -29,7 +31,7 @@ type Claims interface {
 
 // Ledger is what is known of batches on their way.
 type Ledger interface {
-	TakeOver(ctx context.Context, relayID string) ([]job.Batch, error)
+	TakeOver(ctx context.Context, relayID string, queues []string) ([]job.Batch, error)
 	Unrecorded(ctx context.Context, relayID string) (map[string]int64, error)
 	Sweep(ctx context.Context, from job.Cursor) (job.Sweep, error)
 	Walk(ctx context.Context, afterID int64) (job.Walk, error)
@@ -37,10 +39,10 @@ type Ledger interface {
 
 // Epochs says which filling of which window is the present one.
 type Epochs interface {
-	Queues(ctx context.Context) (queues []job.Queue, life string, err error)
+	Queues(ctx context.Context) (queues []job.Queue, life string, clock time.Time, err error)
 	Register(ctx context.Context, names []string) error
 	BeginEpoch(ctx context.Context, name string, seen, redisEpoch int64) (epoch int64, paused, begun bool, err error)
-	WorkersBehind(ctx context.Context, queue string, epoch int64, lease time.Duration) (int64, error)
+	WorkersBehind(ctx context.Context, queue string, epoch int64) (int64, error)
 }
 
 // Returns brings jobs back to where a claim finds them.
@@ -56,12 +58,26 @@ type Refusals interface {
 	Refuse(ctx context.Context, ref job.Ref, reason string) error
 }
 
+// Holdings is what workers hold in Postgres, and when they must.
+type Holdings interface {
+	TakeBackHeld(ctx context.Context, deadline time.Time) (map[string][]job.Verdict, error)
+	WindowHolds(ctx context.Context, queue string, epoch int64) (bool, error)
+	RedisSilence(ctx context.Context) (time.Duration, error)
+}
+
 // Orders is what people want carried out, and who is alive to do it.
 type Orders interface {
 	Cancels(ctx context.Context) ([]job.CancelOrder, error)
 	DropCancels(ctx context.Context, refs []job.Ref) error
 	Beat(ctx context.Context, p job.Process) (map[string]int64, error)
 	Retire(ctx context.Context, id string) error
+}
+
+// Books is what the ledger says Redis must have, or may forget.
+type Books interface {
+	Entrusted(ctx context.Context, queue string, epoch, seq int64, age time.Duration, from job.Cursor) (job.Unsettled, error)
+	Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error)
+	Recorded(ctx context.Context, dispatchIDs []int64) ([]int64, error)
 }
 
 // Redis is the window as a relay needs it. Its errors are [job.ErrStale] (a
@@ -71,6 +87,7 @@ type Orders interface {
 type Redis interface {
 	Window
 	TakeBack
+	Inspection
 }
 
 // Window is step D2 and what it needs to know.
@@ -86,6 +103,14 @@ type TakeBack interface {
 	Expired(ctx context.Context, queue string, epoch, deadline int64, limit int) ([]job.LostAttempt, error)
 	Missing(ctx context.Context, queue string, epoch int64, refs []job.Ref) ([]job.LostAttempt, error)
 	Drop(ctx context.Context, queue string, epoch int64, refs []job.Ref) error
+}
+
+// Inspection is the Redis half of the audit, and what it has noted of batches.
+type Inspection interface {
+	Absent(ctx context.Context, queue string, epoch int64, refs []job.Ref) (absent []job.Ref, releases int64, err error)
+	Waiting(ctx context.Context, queue string, epoch int64, band job.Band, from int) (waiting []job.Ref, next int, err error)
+	Entomb(ctx context.Context, queue string, epoch int64, refs []job.Ref) (entombed []job.Ref, err error)
+	Noted(ctx context.Context, queue string, epoch, upTo int64, cursor uint64) (dispatchIDs []int64, next uint64, err error)
 }
 
 // Source wakes a relay and keeps the gate that tells producers whether they must.

@@ -14,26 +14,29 @@ type queue struct {
 
 	mu sync.Mutex
 	job.Queue
-	open     bool      // this epoch has been seen open in Redis
-	adopted  time.Time // when the relay learned of this epoch
-	seq      int64     // highest number of accepted batches seen in this epoch
-	depth    int64     // undelivered jobs, as Redis last said
-	clock    int64     // Redis' TIME in ms, in its last answer
-	heard    time.Time // when that came; zero: never in this epoch
-	others   int64     // jobs claimed by other relays and perhaps not pushed yet
-	unpushed map[int64]unpushed
-	pushed   []job.Recorded // accepted by Redis, not yet recorded in the ledger
-	pushedAt time.Time      // when the first of them was accepted
-	old      []oldBatch     // recorded; Redis may forget them a minute later
-	contact  contact
-	skip     skip
-	detour   detour
-	limit    int       // of a claim: smaller when one meets a conflict or an odd value
-	rest     time.Time // no claims before: Redis refused a push
-	restFor  time.Duration
-	fullAt   time.Time // since when Redis has been refusing pushes for lack of memory
-	settle   bool      // ended epochs may have left something behind
-	settleAt time.Time // when to look for it again all the same
+	open        bool      // this epoch has been seen open in Redis
+	adopted     time.Time // when the relay learned of this epoch
+	seq         int64     // highest number of accepted batches seen in this epoch
+	depth       int64     // undelivered jobs, as Redis last said
+	clock       int64     // Redis' TIME in ms, in its last answer
+	heard       time.Time // when that came; zero: never in this epoch
+	others      int64     // jobs claimed by other relays and perhaps not pushed yet
+	unpushed    map[int64]unpushed
+	pushed      []job.Recorded // accepted by Redis, not yet recorded in the ledger
+	pushedAt    time.Time      // when the first of them was accepted
+	old         []oldBatch     // recorded; Redis may forget them a minute later
+	mark        mark           // for notes of batches that other relays have left behind
+	contact     contact
+	silent      bool // no answer to the last call: tend alone asks again, and holds up nobody
+	skip        skip
+	detour      detour
+	limit       int       // of a claim: smaller when one meets a conflict or an odd value
+	rest        time.Time // no claims before: Redis refused a push
+	restFor     time.Duration
+	fullAt      time.Time // since when Redis has been refusing pushes for lack of memory
+	settle      bool      // ended epochs may have left something behind
+	settleAt    time.Time // when to look for it again all the same
+	settledAway int64     // the epoch that was settled without Redis
 }
 
 // unpushed is a batch of ours that Redis has not accepted.
@@ -72,6 +75,7 @@ func (q *queue) adoptLocked(fresh job.Queue, life string, asked, now time.Time) 
 	if fresh.Epoch != q.Epoch || fresh.Life != q.Life {
 		q.open, q.adopted, q.seq, q.heard, q.depth = false, now, 0, time.Time{}, 0
 		q.unpushed, q.pushed, q.old = map[int64]unpushed{}, nil, nil
+		q.mark = mark{}
 		q.contact, q.settle = contact{}, true
 		q.rest, q.fullAt = time.Time{}, time.Time{}
 	}
@@ -128,10 +132,16 @@ func (q *queue) creditLocked(now time.Time) (limit int, hi int16) {
 
 // heardLocked takes over an answer of Redis to a call that was sent at sent.
 func (q *queue) heardLocked(sent, now time.Time, seq, depth, clock int64) {
-	q.open = true
-	q.seq, q.depth, q.clock, q.heard = max(q.seq, seq), depth, clock, now
+	q.open, q.silent, q.clock = true, false, clock
+	if seq >= q.seq || q.heard.IsZero() { // else its depth is older than what another call has brought
+		q.seq, q.depth, q.heard = max(q.seq, seq), depth, now
+	}
 	q.contact.heard(sent, now, clock)
 }
+
+// reachableLocked reports whether the queue's window is open, as far as we know, and
+// its Redis has answered the last call.
+func (q *queue) reachableLocked() bool { return q.open && !q.silent }
 
 // restLocked keeps a queue whose Redis refuses from being tried at every look, and
 // from holding up the others.

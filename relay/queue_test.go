@@ -183,3 +183,15 @@ func TestContact_SlowDriftDoesNotBreakIt(t *testing.T) {
 		t.Error("a clock that drifts broke the contact")
 	}
 }
+
+// Answers of calls that overlap may come in another order than Redis gave them.
+func TestQueue_OlderAnswerDoesNotSetTheDepth(t *testing.T) {
+	t.Parallel()
+	q := heardQueue(100, 0)
+	now := epochOfTests.Add(time.Millisecond)
+	q.heardLocked(epochOfTests, now, 7, 91, 1_000_002)
+	q.heardLocked(epochOfTests, now, 6, 90, 1_000_001)
+	if q.seq != 7 || q.depth != 91 {
+		t.Errorf("heard of 7 batches and depth 91, then of 6 and 90 = %d, %d", q.seq, q.depth)
+	}
+}

@@ -23,7 +23,7 @@ const settleAgain = 15 * time.Second
 func (r *Relay) reap(ctx context.Context, q *queue) error {
 	for {
 		q.mu.Lock()
-		b, due := q.believeLocked(), q.contact.unbroken(time.Now(), r.o.Lease)
+		b, due := q.believeLocked(), q.contact.unbroken(time.Now(), r.o.Lease) && r.counted(time.Now())
 		deadline := q.clock + contactReply.Milliseconds()
 		q.mu.Unlock()
 		if !b.open || !due {
@@ -41,6 +41,7 @@ func (r *Relay) reap(ctx context.Context, q *queue) error {
 		if err != nil || len(lost) == 0 {
 			return err
 		}
+		r.o.Failpoint("relay.after_expired")
 		if err := r.takeBack(ctx, b, lost); err != nil {
 			return err
 		}
@@ -62,19 +63,25 @@ func (r *Relay) takeBack(ctx context.Context, b belief, lost []job.LostAttempt) 
 		refs[i], counts[a.Ref] = a.Ref, a.Counts
 	}
 	for _, v := range taken {
-		switch {
-		case v.Status == job.Dead:
-			r.metrics.returned.WithLabelValues("poison").Inc()
-			r.log.ErrorContext(ctx, "poison pill: job lost its worker once too often and is dead", "job_id", v.Ref.ID, "queue_name", b.name)
-		case counts[v.Ref]:
-			r.metrics.returned.WithLabelValues("lease_ended").Inc()
-		default:
-			r.metrics.returned.WithLabelValues("missing").Inc()
+		cause := "missing"
+		if counts[v.Ref] {
+			cause = "lease_ended"
 		}
+		r.tookBack(ctx, b.name, v, cause)
 	}
 	// A crash here leaves entries in lost whose attempts are over: the next reap
 	// finds that Postgres refuses them, and drops them.
+	r.o.Failpoint("relay.after_requeue")
 	return r.redis.Drop(ctx, b.name, b.epoch, refs)
+}
+
+// tookBack counts an attempt that was taken back, and tells of one too many.
+func (r *Relay) tookBack(ctx context.Context, queue string, v job.Verdict, cause string) {
+	if v.Status == job.Dead {
+		cause = "poison"
+		r.log.ErrorContext(ctx, "poison pill: job lost its worker once too often and is dead", "job_id", v.Ref.ID, "queue_name", queue)
+	}
+	r.metrics.returned.WithLabelValues(cause).Inc()
 }
 
 // settle takes back what ended epochs left behind: every attempt of their batches
@@ -89,11 +96,11 @@ func (r *Relay) settle(ctx context.Context, q *queue) error {
 	if !due {
 		return nil
 	}
-	if !waited && !r.counted(now) {
-		return nil // a living worker may be missing in the list, cut off from Postgres as we were
+	if !r.counted(now) {
+		return nil // a worker may be cut off from Postgres as we were, and not know of this epoch
 	}
 	if !waited {
-		behind, err := r.store.WorkersBehind(ctx, b.name, b.epoch, r.o.Lease)
+		behind, err := r.store.WorkersBehind(ctx, b.name, b.epoch)
 		if err != nil || behind > 0 {
 			return err
 		}
@@ -131,6 +138,7 @@ func (r *Relay) settlePages(ctx context.Context, b belief) (held int, err error)
 			if len(lost) == 0 {
 				continue
 			}
+			r.o.Failpoint("relay.after_missing")
 			if err := r.takeBack(ctx, b, lost); err != nil {
 				return held, err
 			}

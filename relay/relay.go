@@ -22,7 +22,7 @@ type Options struct {
 	Lease      time.Duration // what workers lease for; they and all relays must agree; 0 means job.Lease
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
-	Failpoint  func(name string) // called at relay.after_claim, relay.after_push and relay.after_express; nil: nothing
+	Failpoint  func(name string) // called at the points that relayPoints in test/chaos lists; nil: nothing
 }
 
 // Relay is steps 2, 3 and 7. Make it with [New]; its methods are safe for
@@ -38,14 +38,19 @@ type Relay struct {
 
 	mu     sync.Mutex
 	queues map[string]*queue
-	life   string    // of the Postgres that answered last
-	heard  time.Time // when it did
-	steady time.Time // since when it has been the same, and answering
+	life   string        // of the Postgres that answered last
+	heard  time.Time     // when it did
+	steady time.Time     // since when it has been the same, and answering, its clock going steadily
+	clock  time.Time     // its clock, in that answer
+	offset time.Duration // of its clock against ours
 
-	look   look // the dispatch loop's own
-	walked atomic.Int64
-	host   string
-	pid    int
+	began   time.Time     // of Run
+	look    look          // the dispatch loop's own
+	nudge   chan struct{} // ends the dispatch loop's wait; one is as good as many
+	walked  atomic.Int64
+	inquest inquest // the audit's own
+	host    string
+	pid     int
 }
 
 // New returns a relay that does nothing before Run. Many may run side by side, in
@@ -73,7 +78,8 @@ func New(store Store, redis Redis, source Source, o Options) (*Relay, error) {
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
 	}
-	r := &Relay{store: store, redis: redis, source: source, o: o, log: o.Logger.With("relay_id", o.ID), queues: map[string]*queue{}, host: host, pid: os.Getpid()}
+	r := &Relay{store: store, redis: redis, source: source, o: o, log: o.Logger.With("relay_id", o.ID), queues: map[string]*queue{}, host: host, pid: os.Getpid(),
+		nudge: make(chan struct{}, 1), look: look{late: map[string]chan handed{}}}
 	if r.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
@@ -88,6 +94,7 @@ func (r *Relay) ID() string { return r.o.ID }
 // Redis being away is no reason to return. What it had claimed and not pushed at
 // the end is pushed by another relay, or by this one when it starts again.
 func (r *Relay) Run(ctx context.Context) error {
+	r.began = time.Now()
 	r.log.InfoContext(ctx, "relay started", "lease", r.o.Lease.String())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.source.Run(ctx) })
@@ -100,9 +107,12 @@ func (r *Relay) Run(ctx context.Context) error {
 		{"tend queues", time.Second, r.tend},
 		{"recover", time.Second, r.recoverBatches},
 		{"carry cancels", time.Second, r.carryCancels},
+		{"take back held", time.Second, r.takeBackHeld},
 		{"sweep", 2 * time.Second, r.sweep},
 		{"beat", job.Beat, r.beat},
 		{"walk", 10 * time.Second, r.walk},
+		{"audit", r.auditEvery(), r.audit},
+		{"forget batches", 30 * time.Second, r.forgetLeft},
 	} {
 		g.Go(func() error { r.every(ctx, duty.name, duty.every, duty.do); return nil })
 	}

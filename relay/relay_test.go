@@ -63,7 +63,7 @@ func houseOn(t *testing.T, url string, server *devstack.Redis) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.store.Close)
-	if h.redis, err = redisq.Open(ctx, server.URL()); err != nil {
+	if h.redis, err = (redisq.Options{SealKeys: h.store.SealKeys}).Open(ctx, server.URL()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.redis.Close() })
@@ -180,6 +180,11 @@ func (h *house) insert(t *testing.T, queue string, n int) {
 func (h *house) await(t *testing.T, want int64, what, sql string, args ...any) {
 	t.Helper()
 	var got int64
+	defer func() {
+		if got != want {
+			t.Errorf("%s = %d, want %d", sql, got, want)
+		}
+	}()
 	devtest.Until(t, 20*time.Second, what, func() (bool, error) {
 		got = h.count(t, sql, args...)
 		return got == want, nil

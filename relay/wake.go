@@ -15,6 +15,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 		held   bool // the gate, by us
 		asked  time.Time
 	)
+	defer r.look.out.Wait()
 	for ctx.Err() == nil {
 		if p.mood == drowsy && held { // the order to release got no answer
 			passed, held = r.openGate(ctx, held)
@@ -100,6 +101,8 @@ func (r *Relay) wait(ctx context.Context, d time.Duration) {
 		t.Reset(max(until.Sub(now), 0))
 		select {
 		case <-ctx.Done():
+			return
+		case <-r.nudge:
 			return
 		case <-r.source.Woken():
 			r.metrics.wakes.Inc()

@@ -27,11 +27,11 @@ func (k *acks) add(q *queue, ref job.Ref) {
 	signal(k.due)
 }
 
-// addAll adds what b ended.
+// addAll adds what b ended, as far as it was leased in Redis.
 func (k *acks) addAll(b batch) {
 	k.mu.Lock()
 	for i, a := range b.attempts {
-		if b.outcomes[i].Kind != job.Started {
+		if b.outcomes[i].Kind != job.Started && a.row == nil {
 			k.refs[a.queue] = append(k.refs[a.queue], b.outcomes[i].Ref)
 		}
 	}
@@ -88,6 +88,7 @@ func (w *Worker) ack(ctx context.Context, q *queue, part []job.Ref) error {
 		if err == nil || w.stale(ctx, q, epoch, err) {
 			return err
 		}
+		q.unanswered(time.Now())
 		w.metrics.errors.WithLabelValues("ack").Inc()
 		if again.failures+1 >= ackTries || !pause(ctx, again.next()) {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -15,7 +16,8 @@ type attempt struct {
 	job   Job
 	queue *queue
 	route *route
-	epoch int64 // in which it was taken, or an earlier one: that of its take's token
+	epoch int64        // in which it was taken, or an earlier one: that of its take's token
+	fence atomic.Int64 // the dispatch_id it has now: holding it in Postgres gives it another
 
 	ctx    deadlineContext
 	cancel context.CancelCauseFunc
@@ -30,7 +32,18 @@ type attempt struct {
 	leaked  bool      // its handler was given up
 	lost    bool      // no longer ours: its lease is not renewed
 	waiting bool      // outcome lies in held.waiting
+	sending bool      // an outcome is in the writer's hands
+	row     *row      // that holds it in Postgres, or is to; nil: its lease is in Redis
+	parked  bool      // outcome waits for row's answer: nobody knows the fence
 	outcome job.Outcome
+}
+
+// newAttempt makes one of what was taken; r holds it in Postgres, nil: it is leased in
+// Redis.
+func newAttempt(e *job.Envelope, q *queue, to *route, r *row) *attempt {
+	a := &attempt{job: Job{Envelope: *e}, queue: q, route: to, epoch: q.tokenEpoch, row: r}
+	a.fence.Store(e.DispatchID)
+	return a
 }
 
 type state uint8
@@ -42,7 +55,8 @@ const (
 	over                  // nothing is owed any more
 )
 
-func (a *attempt) ref() job.Ref { return a.job.Ref() }
+// ref names the attempt by the fence it has at this moment.
+func (a *attempt) ref() job.Ref { return job.Ref{ID: a.job.ID, DispatchID: a.fence.Load()} }
 
 // deadlineContext shows the deadline that watch keeps, so that drivers can derive
 // theirs from it, without a timer for each attempt.

@@ -46,6 +46,7 @@ func (w *Worker) renewQueue(ctx context.Context, q *queue) bool {
 		}
 		if err := w.renew(ctx, q, epoch, part); err != nil {
 			if !w.stale(ctx, q, epoch, err) {
+				q.unanswered(time.Now())
 				w.metrics.errors.WithLabelValues("beat").Inc()
 				w.log.WarnContext(ctx, "cannot renew leases", keyQueue, q.name, keyCount, len(part), keyError, err)
 			}
@@ -67,7 +68,9 @@ func (w *Worker) renew(ctx context.Context, q *queue, epoch int64, part []*attem
 	}
 	w.redisAnswered()
 	q.accepted(epoch)
-	w.held.renew(part, sent)
+	if q.present(epoch) {
+		w.held.renew(part, sent)
+	}
 	if len(gone)+len(cancelled) == 0 {
 		return nil
 	}
@@ -75,7 +78,7 @@ func (w *Worker) renew(ctx context.Context, q *queue, epoch int64, part []*attem
 	for _, a := range part {
 		switch {
 		case over[a.ref()]:
-			w.lose(a, sent)
+			w.loseLeased(a, sent)
 		case off[a.ref()]:
 			w.end(a, sent, job.ErrCancelled)
 		}

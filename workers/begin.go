@@ -53,8 +53,8 @@ func (w *Worker) prepare(base context.Context, a *attempt, now time.Time) {
 }
 
 // release gives back what was taken and not begun, and what a take without an
-// answer may have brought, so that others have it now and not after a lease. What an
-// ended epoch brought goes back through Postgres: its ledger row is of that epoch, so
+// answer may have brought, so that others have it now and not after a lease. What is
+// held in Postgres goes back there, and so does what an ended epoch brought: its ledger row is of that epoch, so
 // a copy in the present window would be settled where it lies, and run all the same.
 func (w *Worker) release(life context.Context, waiting []*attempt) {
 	f := fetcher{waiting: waiting}
@@ -62,6 +62,10 @@ func (w *Worker) release(life context.Context, waiting []*attempt) {
 		if q.token != "" {
 			q.again = time.Time{}
 			w.take(life, q, 1, &f)
+		}
+		if q.claims.id != 0 {
+			q.claims.again = time.Time{}
+			w.claim(life, q, 1, &f)
 		}
 	}
 	type window struct {
@@ -71,15 +75,15 @@ func (w *Worker) release(life context.Context, waiting []*attempt) {
 	back := map[window][]job.Envelope{}
 	now := time.Now()
 	for _, a := range f.waiting {
-		if epoch, _ := a.queue.leased(); epoch != a.epoch {
-			o := job.OutcomeOf(a.ref(), job.Snooze(0), 0, 0)
-			w.held.finishUnrun(a, &o)
-			continue
+		if epoch, _ := a.queue.leased(); epoch == a.epoch {
+			if _, lost := w.held.dropLeased(a, now); lost {
+				to := window{a.queue, a.epoch}
+				back[to] = append(back[to], a.job.Envelope)
+				continue
+			}
 		}
-		if _, lost := w.held.drop(a, now); lost {
-			to := window{a.queue, a.epoch}
-			back[to] = append(back[to], a.job.Envelope)
-		}
+		o := job.OutcomeOf(a.ref(), job.Snooze(0), 0, 0)
+		w.held.finishUnrun(a, &o)
 	}
 	for to, jobs := range back {
 		for part := range slices.Chunk(jobs, job.MaxBatch) {

@@ -55,6 +55,14 @@ func (s *instant) Take(_ context.Context, t job.Take) (job.Taken, error) {
 	return job.Taken{Jobs: jobs, More: s.left > 0}, nil
 }
 
+func (s *instant) Hold(context.Context, job.Hold) ([]int64, error) { return nil, nil }
+
+func (s *instant) Renew(context.Context, string, time.Duration, []int64) (current, cancelled []job.Ref, err error) {
+	return nil, nil, nil
+}
+
+func (s *instant) Claim(context.Context, job.Claim) (job.Batch, error) { return job.Batch{}, nil }
+
 func (s *instant) Wait(ctx context.Context, _ []string, d time.Duration) error {
 	pause(ctx, d)
 	return ctx.Err()

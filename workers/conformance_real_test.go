@@ -2,6 +2,7 @@ package workers_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -41,7 +42,7 @@ func newServers(t *testing.T) *servers {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.side.Close)
-	if s.redis, err = (redisq.Options{Logger: quiet}).Open(t.Context(), redisURL); err != nil {
+	if s.redis, err = (redisq.Options{Logger: quiet, SealKeys: s.store.SealKeys}).Open(t.Context(), redisURL); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.redis.Close() })
@@ -75,10 +76,22 @@ func (s *servers) truth(f *fixture) {
 		epoch = next
 		return epoch
 	}
-	f.dispatch = func(n int, maxAttempts int16) []job.Envelope {
+	insert := func(n int, maxAttempts int16) {
 		_, err := s.side.Exec(f.Context(), `INSERT INTO outbox.jobs (queue_name, kind, payload, max_attempts)
 			SELECT $1, 'test', '{}', $3 FROM generate_series(1, $2)`, f.name, n, maxAttempts)
 		f.no("insert", err)
+	}
+	f.insert = func(n int) { insert(n, job.DefaultMaxAttempts) }
+	f.takeBack = func() (refs []job.Ref) {
+		back, err := s.store.TakeBackHeld(f.Context(), time.Now().Add(time.Hour))
+		f.no("TakeBackHeld", err)
+		for _, v := range back[f.name] {
+			refs = append(refs, v.Ref)
+		}
+		return refs
+	}
+	f.dispatch = func(n int, maxAttempts int16) []job.Envelope {
+		insert(n, maxAttempts)
 		b, err := s.store.Claim(f.Context(), job.Claim{
 			QueueName: f.name, Epoch: epoch, RelayID: "relay", DispatchID: job.NewDispatchID(), Limit: n,
 			Spans: []job.Span{{LoPriority: job.LostPriority - 1, HiPriority: job.MaxPriority}},
@@ -128,8 +141,8 @@ func (s *servers) window(f *fixture) {
 		f.no("Push", err)
 	}
 	f.pushBroken = func(ref job.Ref) {
-		half := fmt.Sprintf(`{"id":%d,"dispatch_id":%d,"v":`, ref.ID, ref.DispatchID)
-		f.no("LPUSH", s.raw.LPush(ctx, "queue:{"+f.name+"}", half).Err())
+		// A relay has sealed it, and nobody can read it: anything else is forged.
+		f.push(job.Envelope{ID: ref.ID, DispatchID: ref.DispatchID, QueueName: f.name, Priority: 100, Payload: json.RawMessage(`{"half":`)})
 	}
 	f.pause = func(paused bool) {
 		_, err := s.redis.Census(ctx, job.Census{QueueName: f.name, Epoch: epoch, Paused: paused})

@@ -37,6 +37,8 @@ type fixture struct {
 	cancel   func(ref job.Ref)                             // somebody called the job off
 	begin    func() int64                                  // the next epoch of the queue
 	living   func() []string                               // the processes that beat
+	insert   func(n int)                                   // due jobs, for whoever claims
+	takeBack func() []job.Ref                              // what is held in the truth beyond its lease
 
 	// In the window.
 	open       func(queue string, epoch int64)
@@ -59,7 +61,7 @@ func TestConformance_Real(t *testing.T) { conform(t, newServers(t).fixture) }
 // has a fixture of its own.
 func conform(t *testing.T, newFixture func(t *testing.T) *fixture) {
 	t.Parallel()
-	for _, part := range []map[string]func(*fixture){storeContracts, takeContracts, queueContracts, leaseContracts} {
+	for _, part := range []map[string]func(*fixture){storeContracts, holdContracts, takeContracts, queueContracts, leaseContracts} {
 		for _, name := range slices.Sorted(maps.Keys(part)) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -73,6 +75,7 @@ func newFake(t *testing.T) *fixture {
 	fake := workers.NewFake()
 	f := &fixture{
 		T: t, name: fake.Name(), dispatch: fake.Dispatch, job: fake.Job, cancel: fake.Cancel, begin: fake.Begin, living: fake.Living,
+		insert: fake.Insert, takeBack: fake.TakeBackHeld,
 		open: fake.Open, push: fake.Push, pushBroken: fake.PushBroken, pause: fake.Pause, callOff: fake.CallOff,
 		reap: fake.Reap, replace: fake.Replace, shown: fake.Shown,
 	}

@@ -126,3 +126,16 @@ func (f Fake) Shown() []string {
 	defer f.m.mu.Unlock()
 	return slices.Sorted(maps.Keys(f.m.shown))
 }
+
+// Insert makes n due jobs for whoever claims them.
+func (f Fake) Insert(n int) {
+	for range n {
+		f.m.mu.Lock()
+		id := int64(len(f.m.jobs) + 1)
+		f.m.mu.Unlock()
+		f.m.insert(f.name, job.Envelope{ID: id, MaxAttempts: job.DefaultMaxAttempts})
+	}
+}
+
+// TakeBackHeld takes back what is held in the truth beyond its lease.
+func (f Fake) TakeBackHeld() []job.Ref { return f.m.takeBackHeld() }

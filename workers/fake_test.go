@@ -33,6 +33,9 @@ type memory struct {
 	bells     map[string]int     // tokens by queue
 	rung      chan struct{}      // closed, and made anew, when a bell rings
 	shown     map[string]bool    // the registry
+	holdings  map[int64]holding  // ledger rows with a lease, by dispatch
+	backlog   map[string][]job.Envelope
+	claimed   map[int64]job.Envelope
 
 	// What was asked.
 	log      []string
@@ -64,6 +67,7 @@ func newMemory() *memory {
 		window: map[string][]job.Envelope{}, broken: map[string][]job.Ref{},
 		leases: map[job.Ref]time.Time{}, lost: map[job.Ref]bool{}, cancelled: map[job.Ref]bool{},
 		receipts: map[string]receipt{}, bells: map[string]int{}, rung: make(chan struct{}), shown: map[string]bool{},
+		holdings: map[int64]holding{}, backlog: map[string][]job.Envelope{}, claimed: map[int64]job.Envelope{},
 	}
 }
 

@@ -3,6 +3,8 @@ package workers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -109,7 +111,11 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 			return true, true
 		}
 		before := len(f.waiting)
-		if w.take(life, q, min(free-before, job.MaxBatch), f) {
+		ask := w.take
+		if q.direct(time.Now(), w.o.Beat) {
+			ask = w.claim
+		}
+		if ask(life, q, min(free-before, job.MaxBatch), f) {
 			more = true
 		}
 		got = got || len(f.waiting) > before
@@ -137,13 +143,17 @@ func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (mo
 			q.token, q.tokenEpoch = w.tokens.next(), epoch
 		}
 		taken, err := w.takeCall(life, job.Take{
-			QueueName: q.name, Epoch: epoch, WorkerID: w.o.ID, Token: q.token, Limit: limit, Lease: w.o.Lease,
+			QueueName: q.name, Epoch: epoch, WorkerID: w.o.ID, Token: q.token, TokenEpoch: q.tokenEpoch, Limit: limit, Lease: w.o.Lease,
 		})
+		if err == nil && q.tokenEpoch != epoch {
+			taken, err = w.current(life, q, taken)
+		}
 		if err == nil {
 			q.token, q.again = "", time.Time{}
 			q.retry.reset()
 			q.accepted(epoch)
-			w.accept(life, q, taken, now, f)
+			w.redisBack(life, q)
+			w.accept(life, q, taken, now, f, nil)
 			return taken.More || len(taken.Jobs)+len(taken.Broken) >= limit
 		}
 		if !w.takeRefused(life, q, epoch, err) || !w.adopt(q) {
@@ -151,6 +161,29 @@ func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (mo
 		}
 	}
 	return false
+}
+
+// current drops from what a token of an earlier epoch brought the attempts that are
+// over: open keeps leases, whatever became of their attempts meanwhile.
+func (w *Worker) current(ctx context.Context, q *queue, t job.Taken) (job.Taken, error) {
+	if len(t.Jobs) == 0 {
+		return t, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	current, err := w.store.Verify(ctx, job.Batch{Jobs: t.Jobs}.Refs())
+	if err != nil {
+		return t, fmt.Errorf("verify what an earlier take brought: %w", err)
+	}
+	live := set(current)
+	t.Jobs = slices.DeleteFunc(t.Jobs, func(e job.Envelope) bool {
+		if live[e.Ref()] {
+			return false
+		}
+		w.acks.add(q, e.Ref())
+		return true
+	})
+	return t, nil
 }
 
 func (w *Worker) takeCall(ctx context.Context, t job.Take) (job.Taken, error) {
@@ -174,14 +207,16 @@ func (w *Worker) takeRefused(ctx context.Context, q *queue, epoch int64, err err
 	if q.retry.failures == 0 {
 		w.log.WarnContext(ctx, "cannot take jobs", keyQueue, q.name, keyError, err)
 	}
+	q.unanswered(time.Now())
 	w.metrics.errors.WithLabelValues("take").Inc()
 	q.again = time.Now().Add(q.retry.next())
 	return false
 }
 
-// accept holds what was taken. A crash from here to the handler's call leaves
-// leases that end; a relay hands the jobs out again.
-func (w *Worker) accept(ctx context.Context, q *queue, t job.Taken, sent time.Time, f *fetcher) {
+// accept holds what was taken from Redis, or claimed from Postgres as r. A crash from
+// here to the handler's call leaves leases that end; a relay hands the jobs out again.
+func (w *Worker) accept(ctx context.Context, q *queue, t job.Taken, sent time.Time, f *fetcher, r *row) {
+	w.refuseForged(ctx, q, t.Forged)
 	n := len(t.Jobs) + len(t.Broken)
 	if n == 0 {
 		return
@@ -189,11 +224,11 @@ func (w *Worker) accept(ctx context.Context, q *queue, t job.Taken, sent time.Ti
 	list := make([]*attempt, 0, n)
 	for i := range t.Jobs {
 		e := &t.Jobs[i]
-		list = append(list, &attempt{job: Job{Envelope: *e}, queue: q, route: w.routes.find(q.name, e.Kind), epoch: q.tokenEpoch})
+		list = append(list, newAttempt(e, q, w.routes.find(q.name, e.Kind), r))
 	}
 	for _, ref := range t.Broken {
 		e := job.Envelope{ID: ref.ID, DispatchID: ref.DispatchID, QueueName: q.name}
-		list = append(list, &attempt{job: Job{Envelope: e}, queue: q, route: w.routes.find(q.name, ""), epoch: q.tokenEpoch})
+		list = append(list, newAttempt(&e, q, w.routes.find(q.name, ""), r))
 	}
 	w.held.add(list, sent)
 	w.metrics.taken.WithLabelValues(q.name).Add(float64(n))
@@ -215,12 +250,20 @@ func (w *Worker) idle(ctx context.Context, f *fetcher) {
 	d := waitAtMost
 	f.names = f.names[:0]
 	for _, q := range w.queues {
+		if q.away(time.Now(), w.o.Beat) {
+			d = min(d, claimPoll) // nobody rings
+			continue
+		}
 		f.names = append(f.names, q.name)
 		if _, open := q.open(); !open || !q.again.IsZero() {
 			d = waitJoining
 		}
 	}
 	start := time.Now()
+	if len(f.names) == 0 {
+		pause(ctx, d)
+		return
+	}
 	err := w.waitCall(ctx, f.names, d)
 	switch {
 	case ctx.Err() != nil:
@@ -244,9 +287,9 @@ func (w *Worker) waitCall(ctx context.Context, names []string, d time.Duration) 
 	ctx, cancel := context.WithTimeout(ctx, d+redisTime)
 	defer cancel()
 	err := w.redis.Wait(ctx, names, d)
-	if err == nil {
-		w.redisAnswered()
-	} else if !errors.Is(err, context.Canceled) {
+	// No error is no answer: one that hears nothing for d may wait for a dead server.
+	// The take that follows it knows.
+	if err != nil && !errors.Is(err, context.Canceled) {
 		w.metrics.errors.WithLabelValues("wait").Inc()
 	}
 	return err

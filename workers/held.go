@@ -23,6 +23,8 @@ type held struct {
 	waiting  []*attempt // with an outcome for Postgres
 	sending  int        // outcomes in the writer's hands
 	since    time.Time  // when the first of waiting came
+	rows     []*row     // ledger rows of this worker's own, in Postgres
+	parked   int        // outcomes that wait for a row's answer
 
 	freed chan struct{} // a slot, or room for outcomes, may be free
 	due   chan struct{} // the writer should look
@@ -32,13 +34,17 @@ func newHeld(slots int, limit time.Duration) *held {
 	return &held{slots: slots, limit: limit, wanted: 1, freed: make(chan struct{}, 1), due: make(chan struct{}, 1)}
 }
 
-// add begins to hold attempts whose lease was renewed by a call sent at renewed.
+// add begins to hold attempts, of one take or claim, whose lease was renewed by a call
+// sent at renewed.
 func (h *held) add(attempts []*attempt, renewed time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, a := range attempts {
 		a.renewed, a.place = renewed, len(h.attempts)
 		h.attempts = append(h.attempts, a)
+	}
+	if r := attempts[0].row; r != nil {
+		h.rows = append(h.rows, r)
 	}
 }
 
@@ -121,6 +127,17 @@ func (h *held) finishUnrun(a *attempt, o *job.Outcome) {
 	}
 }
 
+// dropLeased is drop for whoever heard of it from Redis: of an attempt that is held in
+// Postgres, or is being moved there, Redis knows nothing.
+func (h *held) dropLeased(a *attempt, now time.Time) (tell, lost bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if a.row != nil {
+		return false, false
+	}
+	return h.dropLocked(a, now)
+}
+
 // drop: a is no longer this worker's. Its lease is not renewed any more; a final
 // outcome that is known, or that a handler still returns, is sent all the same: the
 // fence decides. It reports whether a handler must be told, and whether the attempt
@@ -158,25 +175,27 @@ func (h *held) endLocked(a *attempt, now time.Time) bool {
 	return true
 }
 
-// of returns what is held of q: all whose lease is to be renewed.
+// of returns what is held of q in Redis: all whose lease is to be renewed there. What
+// Postgres was asked to hold is among it until the answer: it may say no.
 func (h *held) of(q *queue) []*attempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []*attempt
 	for _, a := range h.attempts {
-		if a.queue == q && !a.lost {
+		if a.queue == q && !a.lost && (a.row == nil || !a.row.held) {
 			list = append(list, a)
 		}
 	}
 	return list
 }
 
-// renew notes that the leases of attempts were renewed by a call sent at sent.
+// renew notes that the leases of attempts were renewed, in Redis, by a call sent at
+// sent.
 func (h *held) renew(attempts []*attempt, sent time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, a := range attempts {
-		if sent.After(a.renewed) {
+		if a.row == nil && sent.After(a.renewed) {
 			a.renewed = sent
 		}
 	}
@@ -195,10 +214,18 @@ func (h *held) handlers() []*attempt {
 	return list
 }
 
-type counts struct{ attempts, running, leaked, outcomes int }
+type counts struct{ attempts, running, leaked, outcomes, holding int }
 
 func (h *held) counts() counts {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return counts{attempts: len(h.attempts), running: h.running, leaked: h.leaked, outcomes: len(h.waiting) + h.sending}
+	c := counts{attempts: len(h.attempts), running: h.running, leaked: h.leaked, outcomes: len(h.waiting) + h.sending + h.parked}
+	if len(h.rows) > 0 {
+		for _, a := range h.attempts {
+			if a.row != nil {
+				c.holding++
+			}
+		}
+	}
+	return c
 }

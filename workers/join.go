@@ -38,6 +38,7 @@ func (w *Worker) stale(ctx context.Context, q *queue, used int64, err error) boo
 		return false
 	}
 	w.redisAnswered()
+	q.unanswered(time.Now())
 	var s *job.StaleError
 	if !errors.As(err, &s) {
 		s = &job.StaleError{}
@@ -81,6 +82,7 @@ func (w *Worker) joinQueue(ctx context.Context, q *queue) bool {
 	kept, err := w.announce(ctx, q, epoch, w.held.of(q))
 	if err != nil {
 		if !w.stale(ctx, q, epoch, err) {
+			q.unanswered(time.Now())
 			w.metrics.errors.WithLabelValues("announce").Inc()
 			w.log.WarnContext(ctx, "cannot announce what is held", keyQueue, q.name, keyEpoch, epoch, keyError, err)
 		}
@@ -113,7 +115,7 @@ func (w *Worker) announce(ctx context.Context, q *queue, epoch int64, attempts [
 		over := set(refused)
 		for _, a := range part {
 			if over[a.ref()] {
-				w.lose(a, sent)
+				w.loseLeased(a, sent)
 			} else {
 				kept = append(kept, a)
 			}
@@ -145,8 +147,8 @@ func (w *Worker) verify(ctx context.Context, q *queue, attempts []*attempt) erro
 		w.postgresAnswered()
 		ok, now := set(current), time.Now()
 		for _, a := range part {
-			if !ok[a.ref()] && w.lose(a, now) {
-				w.acks.add(q, a.ref())
+			if ref := a.ref(); !ok[ref] && w.loseLeased(a, now) {
+				w.acks.add(q, ref)
 			}
 		}
 	}
@@ -163,6 +165,16 @@ func (w *Worker) verifyCall(ctx context.Context, part []*attempt) ([]job.Ref, er
 // attempt had no outcome yet.
 func (w *Worker) lose(a *attempt, now time.Time) bool {
 	tell, lost := w.held.drop(a, now)
+	return w.tellLost(a, tell, lost)
+}
+
+// loseLeased is lose for what Redis said of an attempt that is leased there.
+func (w *Worker) loseLeased(a *attempt, now time.Time) bool {
+	tell, lost := w.held.dropLeased(a, now)
+	return w.tellLost(a, tell, lost)
+}
+
+func (w *Worker) tellLost(a *attempt, tell, lost bool) bool {
 	if tell {
 		a.cancel(job.ErrLeaseLost)
 	}

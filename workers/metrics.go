@@ -29,6 +29,10 @@ import (
 //	reconcile_outcomes                     outcomes in one batch
 //	errors_total{call}                     calls to Redis or Postgres that failed, STALE aside
 //	acks_dropped_total                     acks given up, left to the lease
+//	forged_total{queue}                    entries in Redis that no relay had signed, and that were not run
+//	claimed_total{queue}                   attempts taken from Postgres, with Redis away
+//	holding_jobs                           attempts held in Postgres, with Redis away
+//	direct_queues                          queues whose jobs are taken from Postgres, with Redis away
 type metrics struct {
 	taken      *prometheus.CounterVec
 	attempts   *prometheus.CounterVec
@@ -42,6 +46,8 @@ type metrics struct {
 	batch      prometheus.Histogram
 	errors     *prometheus.CounterVec
 	ackDropped prometheus.Counter
+	forged     *prometheus.CounterVec
+	direct     *prometheus.CounterVec
 }
 
 // The values of the label outcome.
@@ -100,7 +106,7 @@ func (m *metrics) series(queue, kind string) *series {
 	return s
 }
 
-func newMetrics(to prometheus.Registerer, h *held) (*metrics, error) {
+func newMetrics(to prometheus.Registerer, h *held, direct func() int) (*metrics, error) {
 	run := []float64{.001, .005, .025, .1, .25, 1, 5, 30, 120, 600, 1800}
 	delay := []float64{.001, .0025, .005, .01, .025, .05, .1, .5, 1, 10, 60, 600}
 	m := &metrics{
@@ -116,27 +122,31 @@ func newMetrics(to prometheus.Registerer, h *held) (*metrics, error) {
 		batch:      prometheus.NewHistogram(histogramOpts("reconcile_outcomes", "Outcomes in one batch.", []float64{1, 2, 5, 10, 25, 50, 100, 250, 499, 500})),
 		errors:     counter("errors_total", "Calls to Redis or Postgres that failed, STALE aside.", "call"),
 		ackDropped: counter("acks_dropped_total", "Acks given up and left to the lease.").WithLabelValues(),
+		forged:     counter("forged_total", "Entries in Redis that no relay had signed, and that were not run.", "queue"),
+		direct:     counter("claimed_total", "Attempts taken from Postgres, with Redis away.", "queue"),
 	}
 	if to == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range append(m.collectors(), gauges(h)...) {
+	for _, c := range append(m.collectors(), gauges(h, direct)...) {
 		errs = append(errs, to.Register(c))
 	}
 	return m, errors.Join(errs...)
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.taken, m.attempts, m.run, m.delay, m.panics, m.unknown, m.lost, m.joins, m.reconcile, m.batch, m.errors, m.ackDropped}
+	return []prometheus.Collector{m.taken, m.attempts, m.run, m.delay, m.panics, m.unknown, m.lost, m.joins, m.reconcile, m.batch, m.errors, m.ackDropped, m.forged, m.direct}
 }
 
-func gauges(h *held) []prometheus.Collector {
+func gauges(h *held, direct func() int) []prometheus.Collector {
 	return []prometheus.Collector{
 		gauge("slots", "Attempts the worker runs at most at once.", func() int { return h.slots }),
 		gauge("running_jobs", "Handlers that have not returned, without the leaked ones.", func() int { c := h.counts(); return c.running - c.leaked }),
 		gauge("leaked_slots", "Slots whose handler ignored its context's end.", func() int { return h.counts().leaked }),
 		gauge("held_jobs", "Attempts whose lease the worker keeps alive.", func() int { return h.counts().attempts }),
+		gauge("holding_jobs", "Attempts held in Postgres, with Redis away.", func() int { return h.counts().holding }),
+		gauge("direct_queues", "Queues whose jobs are taken from Postgres, with Redis away.", direct),
 		gauge("waiting_outcomes", "Outcomes that Postgres does not have yet.", func() int { return h.counts().outcomes }),
 	}
 }

@@ -23,12 +23,12 @@ func TestMetrics_AreTheDocumentedOnes(t *testing.T) {
 		documented = append(documented, "rookery_worker_"+m[1])
 	}
 	h := newHeld(1, time.Second)
-	m, err := newMetrics(nil, h)
+	m, err := newMetrics(nil, h, func() int { return 0 })
 	if err != nil {
 		t.Fatal(err)
 	}
 	var registered []string
-	for _, c := range append(m.collectors(), gauges(h)...) {
+	for _, c := range append(m.collectors(), gauges(h, func() int { return 0 })...) {
 		described := make(chan *prometheus.Desc, 1) // one: each has one
 		c.Describe(described)
 		registered = append(registered, regexp.MustCompile(`fqName: "([a-z_]+)"`).FindStringSubmatch((<-described).String())[1])

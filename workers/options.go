@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -62,6 +65,9 @@ const (
 	FailBeforeAck       = "worker.before_ack"       // Postgres has committed, Redis does not know
 )
 
+// maxID is how long a worker's id may be, in bytes.
+const maxID = 200
+
 // filled returns o with its defaults written out, or what is wrong with it.
 func (o Options) filled() (Options, error) {
 	if o.ID == "" {
@@ -85,6 +91,9 @@ func (o Options) filled() (Options, error) {
 
 func (o Options) check() error {
 	switch {
+	case len(o.ID) > maxID || !utf8.ValidString(o.ID) || strings.ContainsFunc(o.ID, unicode.IsControl):
+		// It stands in keys of Redis and in every outcome: one NUL, and Postgres took none.
+		return fmt.Errorf("id %.50q must have at most %d bytes of UTF-8 without control characters", o.ID, maxID)
 	case o.Concurrency < 1:
 		return fmt.Errorf("concurrency is %d, must be at least 1", o.Concurrency)
 	case o.Buffer < 1:

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"slices"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -17,11 +18,32 @@ func (b batch) halves() (batch, batch) {
 	return batch{b.attempts[:n], b.outcomes[:n]}, batch{b.attempts[n:], b.outcomes[n:]}
 }
 
+// divide returns the part of b that is about the jobs of ids, and the other. Unlike
+// halves they are copies.
+func (b batch) divide(ids []int64) (of, others batch) {
+	for i, a := range b.attempts {
+		part := &others
+		if slices.Contains(ids, a.job.ID) {
+			part = &of
+		}
+		part.attempts, part.outcomes = append(part.attempts, a), append(part.outcomes, b.outcomes[i])
+	}
+	return of, others
+}
+
 // putLocked has an outcome written with the next batch. There is one place for
 // each attempt, so a batch never holds two of its outcomes: a final outcome
 // replaces a waiting start (Postgres would apply one arbitrary row of the two, and
 // might leave a finished job running), and nothing replaces a final one.
 func (h *held) putLocked(a *attempt, o *job.Outcome) {
+	if a.row != nil && !a.row.held {
+		if !a.parked {
+			a.parked = true
+			h.parked++
+		}
+		a.outcome = *o
+		return
+	}
 	if a.waiting {
 		if o.Kind != job.Started {
 			a.outcome = *o
@@ -47,7 +69,8 @@ func (h *held) take(b batch) batch {
 	b.attempts = append(b.attempts[:0], h.waiting[:n]...)
 	b.outcomes = b.outcomes[:0]
 	for _, a := range b.attempts {
-		a.waiting = false
+		a.waiting, a.sending = false, true
+		a.outcome.Ref = a.ref() // the fence it has now
 		b.outcomes = append(b.outcomes, a.outcome)
 	}
 	rest := copy(h.waiting, h.waiting[n:])
@@ -64,6 +87,7 @@ func (h *held) putBack(b batch) {
 	defer h.mu.Unlock()
 	h.sending -= len(b.attempts)
 	for i, a := range b.attempts {
+		a.sending = false
 		if !a.waiting { // else a final outcome has come in place of this start
 			h.putLocked(a, &b.outcomes[i])
 		}
@@ -76,6 +100,7 @@ func (h *held) conclude(b batch) {
 	h.mu.Lock()
 	h.sending -= len(b.attempts)
 	for i, a := range b.attempts {
+		a.sending = false
 		if b.outcomes[i].Kind == job.Started {
 			continue
 		}

@@ -11,16 +11,40 @@ import (
 // [job.ErrUnavailable] or [job.ErrConflict] when the same call may be made again,
 // and are a [*job.DataError] when a value in it was refused.
 type Store interface {
+	Outcomes
+	Living
+	Holds
+}
+
+// Outcomes is step 6, and the question before it.
+type Outcomes interface {
 	// Reconcile records outcomes, at most one per attempt, and returns a verdict for
 	// each it accepted; what does not come back is over and was refused.
 	Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error)
 	// Verify returns those of refs that are current: dispatched or running under
 	// that very dispatch.
 	Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error)
+}
+
+// Living is the list of processes.
+type Living interface {
 	// Beat says that the process lives and returns the epoch of every queue.
 	Beat(ctx context.Context, p job.Process) (map[string]int64, error)
 	// Retire takes the process out of the list of the living.
 	Retire(ctx context.Context, id string) error
+}
+
+// Holds keeps a worker's right to its attempts in Postgres, while Redis cannot, and
+// hands it jobs.
+type Holds interface {
+	// Hold moves attempts to a ledger row of the worker's own, under h.DispatchID, and
+	// returns the ids of those it holds; the others are over. The same again does the
+	// same again.
+	Hold(ctx context.Context, h job.Hold) (held []int64, err error)
+	// Renew keeps ledger rows for another lease. What is in neither list is over.
+	Renew(ctx context.Context, workerID string, lease time.Duration, dispatches []int64) (current, cancelled []job.Ref, err error)
+	// Claim is step D1 for the worker itself: c.WorkerID holds the batch for c.Lease.
+	Claim(ctx context.Context, c job.Claim) (job.Batch, error)
 }
 
 // Queue is where jobs are taken from: Redis.

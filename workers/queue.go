@@ -23,14 +23,18 @@ type queue struct {
 	tokenEpoch int64 // in which the token was first sent
 	retry      retry
 	again      time.Time // not before; zero: at once
+	claims     claims
 
 	mu      sync.Mutex
-	truth   int64 // the highest epoch anybody told of: Postgres, or a Redis that is ahead of it
-	epoch   int64 // in which what is held is leased: beats and acks name it
-	joined  int64 // in which all that is held was announced and verified
-	refused bool  // Redis answered STALE since
-	redis   int64 // the epoch it named
-	asked   retry // how often in a row; paces the questions for a new epoch
+	truth   int64     // the highest epoch anybody told of: Postgres, or a Redis that is ahead of it
+	epoch   int64     // in which what is held is leased: beats and acks name it
+	joined  int64     // in which all that is held was announced and verified
+	refused bool      // Redis answered STALE since
+	redis   int64     // the epoch it named
+	asked   retry     // how often in a row; paces the questions for a new epoch
+	news    time.Time // when truth went above epoch; zero: it is not
+	silent  time.Time // since when no call to Redis did what it was asked; zero: the last one did
+	tried   bool      // Redis answered a probe: one take may be tried
 }
 
 func newQueue(q QueueWeight) *queue {
@@ -67,8 +71,36 @@ func (q *queue) learn(epoch int64) bool {
 	if epoch <= q.truth && !restored {
 		return false
 	}
-	q.truth = epoch
+	q.truthLocked(epoch)
 	return true
+}
+
+// truthLocked notes the epoch that Postgres has, or a Redis ahead of it.
+func (q *queue) truthLocked(epoch int64) {
+	q.truth = epoch
+	switch {
+	case q.truth <= q.epoch:
+		q.news = time.Time{}
+	case q.news.IsZero():
+		q.news = time.Now()
+	}
+}
+
+// left reports whether the epoch in which attempts are leased ended d ago or longer,
+// and the next has not been announced: what renews them may be a Redis that everybody
+// else has left.
+func (q *queue) left(now time.Time, d time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.news.IsZero() && now.Sub(q.news) >= d
+}
+
+// present reports whether epoch is the newest one known: leases that were renewed in
+// an ended one are not trusted.
+func (q *queue) present(epoch int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return epoch >= q.truth
 }
 
 // refuse notes that Redis answered STALE to a call of epoch used, and reports
@@ -79,12 +111,12 @@ func (q *queue) refuse(used int64, stale *job.StaleError) (news bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if used != q.epoch {
-		q.truth = max(q.truth, stale.Epoch)
+		q.truthLocked(max(q.truth, stale.Epoch))
 		return false
 	}
 	news = !q.refused && q.epoch > 0 && q.asked.failures == 0
 	q.refused, q.redis = true, stale.Epoch
-	q.truth = max(q.truth, stale.Epoch)
+	q.truthLocked(max(q.truth, stale.Epoch))
 	return news
 }
 
@@ -92,9 +124,43 @@ func (q *queue) refuse(used int64, stale *job.StaleError) (news bool) {
 func (q *queue) accepted(used int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.silent, q.tried = time.Time{}, false
 	if used == q.epoch {
 		q.asked.reset()
 	}
+}
+
+// unanswered notes that a call to Redis failed, or was refused as STALE.
+func (q *queue) unanswered(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.tried = false
+	if q.silent.IsZero() {
+		q.silent = now
+	}
+}
+
+// away reports whether Redis has done nothing for d, though it was asked.
+func (q *queue) away(now time.Time, d time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.silent.IsZero() && now.Sub(q.silent) >= d
+}
+
+// try has the fetch loop try one take, although Redis is away.
+func (q *queue) try() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.tried = true
+}
+
+// direct reports whether to take from Postgres: Redis is away, and nothing hints at
+// its being back in an epoch that is joined.
+func (q *queue) direct(now time.Time, d time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	back := q.tried && q.joined == q.truth && !q.refused
+	return !q.silent.IsZero() && now.Sub(q.silent) >= d && !back
 }
 
 // wanted returns the epoch to join, and whether there is one.
@@ -121,6 +187,7 @@ func (q *queue) announced(epoch int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.epoch, q.refused = epoch, false
+	q.truthLocked(q.truth)
 }
 
 // join: everything held was announced and verified in epoch. It reports whether

@@ -42,7 +42,8 @@ func (w *Worker) finish(ctx context.Context, a *attempt, err error, ran time.Dur
 	case !first:
 		w.log.DebugContext(ctx, "handler returned after it was given up", keyJob, a.job.ID, keyDispatch, a.job.DispatchID)
 	default:
-		w.log.DebugContext(ctx, "attempt ended", keyJob, a.job.ID, keyDispatch, a.job.DispatchID, keyOutcome, string(o.Kind), keyError, o.Error)
+		// Not what the handler said, which may repeat its payload: that is in outbox.attempts.
+		w.log.DebugContext(ctx, "attempt ended", keyJob, a.job.ID, keyDispatch, a.job.DispatchID, keyOutcome, string(o.Kind))
 	}
 }
 

@@ -38,6 +38,17 @@ func (w *Worker) unreadable(ctx context.Context, a *attempt) {
 	w.held.finishUnrun(a, &o)
 }
 
+// refuseForged gives up the leases of entries that no relay of ours has signed: they
+// are not run, and nothing is said to Postgres, since they may name an attempt that is
+// another's.
+func (w *Worker) refuseForged(ctx context.Context, q *queue, forged []job.Ref) {
+	for _, ref := range forged {
+		w.metrics.forged.WithLabelValues(q.name).Inc()
+		w.log.ErrorContext(ctx, "an entry in redis is not from a relay of ours and was not run", keyQueue, q.name, keyJob, ref.ID, keyDispatch, ref.DispatchID)
+		w.acks.add(q, ref)
+	}
+}
+
 // unknown remembers which kinds were alarmed within the last minute.
 type unknown struct {
 	mu    sync.Mutex

@@ -61,7 +61,7 @@ func (h *held) look(now time.Time) (s sight) {
 		if a.state != taken && a.state != running {
 			continue
 		}
-		if !a.lost && now.Sub(h.renewedLocked(a)) >= h.limit {
+		if !a.lost && now.Sub(a.renewed) >= h.limit {
 			h.loseLocked(a, now, &s)
 		}
 		if a.state == running {
@@ -118,7 +118,7 @@ var errIgnored = errors.New("handler ignored the end of its context for " + leak
 // giveUp records the attempt of a leaked handler: after a timeout it has failed.
 func (w *Worker) giveUp(ctx context.Context, a *attempt, now time.Time) {
 	w.log.ErrorContext(ctx, "handler ignores the end of its context; its slot is leaked",
-		keyQueue, a.queue.name, keyKind, a.job.Kind, keyJob, a.job.ID, keyDispatch, a.job.DispatchID)
+		keyQueue, a.queue.name, keyKind, a.job.Kind, keyJob, a.job.ID, keyDispatch, a.ref().DispatchID)
 	o := a.judge(errIgnored, now.Sub(a.began))
 	w.held.mu.Lock()
 	defer w.held.mu.Unlock()

@@ -46,13 +46,17 @@ type Worker struct {
 // New returns a worker for the handlers of registry, which it copies. An error says
 // what is wrong with registry or o, or which metric cannot be registered. Nothing
 // is contacted before [Worker.Run].
-func New(store Store, queue Queue, leases Leases, registry *Registry, o Options) (*Worker, error) {
+func New(store Store, redis Queue, leases Leases, registry *Registry, o Options) (*Worker, error) {
 	o, err := o.filled()
 	if err != nil {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
 	h := newHeld(o.Concurrency, o.Lease*13/15)
-	m, err := newMetrics(o.Registerer, h)
+	var queues []*queue
+	for _, q := range o.Queues {
+		queues = append(queues, newQueue(q))
+	}
+	m, err := newMetrics(o.Registerer, h, func() int { return direct(queues, o.Beat) })
 	if err != nil {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
@@ -60,18 +64,13 @@ func New(store Store, queue Queue, leases Leases, registry *Registry, o Options)
 	if err != nil {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
-	w := &Worker{
-		o: o, log: o.Logger, store: store, redis: queue, leases: leases,
+	return &Worker{
+		o: o, log: o.Logger, store: store, redis: redis, leases: leases,
 		routes: routes, held: h, acks: newAcks(), metrics: m, unknown: newUnknown(), tracing: newTracing(),
 		tokens:  tokens{prefix: rand.Text()[:12]},
 		joining: make(chan struct{}, 1), telling: make(chan struct{}, 1), asking: make(chan struct{}, 1),
-		closing: make(chan struct{}),
-	}
-	for _, q := range o.Queues {
-		w.queues = append(w.queues, newQueue(q))
-	}
-	w.order = newOrder(w.queues)
-	return w, nil
+		closing: make(chan struct{}), queues: queues, order: newOrder(queues),
+	}, nil
 }
 
 // Run takes and runs jobs until ctx ends, then stops in order: it takes no more,
@@ -100,6 +99,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.join(life) })
 	loops.Go(func() { w.beat(life) })
 	loops.Go(func() { w.watch(life) })
+	loops.Go(func() { w.hold(life) })
+	loops.Go(func() { w.probe(life) })
 	written := make(chan struct{})
 	loops.Go(func() { w.write(life); close(written) })
 	acked := make(chan struct{})

@@ -57,8 +57,9 @@ func (w *Worker) awaitOutcomes(ctx context.Context) bool {
 }
 
 // record writes b and lets go of what Postgres has judged. When Postgres refuses a
-// value in it, b is halved until the culprit stands alone. Any other error puts
-// back what has no verdict, and is returned.
+// value in it, b is halved until the culprit stands alone; jobs that somebody else has
+// locked are left for later. Any other error puts back what has no verdict, and is
+// returned.
 func (w *Worker) record(ctx context.Context, b batch) error {
 	verdicts, err := w.reconcile(ctx, b)
 	if err == nil {
@@ -66,7 +67,10 @@ func (w *Worker) record(ctx context.Context, b batch) error {
 		return nil
 	}
 	var data *job.DataError
+	var busy *job.BusyError
 	switch {
+	case errors.As(err, &busy):
+		return w.recordFree(ctx, b, busy)
 	case !errors.As(err, &data):
 		w.held.putBack(b)
 		return err
@@ -79,6 +83,19 @@ func (w *Worker) record(ctx context.Context, b batch) error {
 		return err
 	}
 	return w.record(ctx, second)
+}
+
+// recordFree writes what of b nobody else has locked; the rest is put back, for a later
+// batch. One row that somebody forgot to unlock costs the others of its batches a
+// lock_timeout (1 s), and not their whole time.
+func (w *Worker) recordFree(ctx context.Context, b batch, busy *job.BusyError) error {
+	locked, free := b.divide(busy.IDs)
+	w.log.WarnContext(ctx, "outcomes wait for jobs that somebody has locked", keyCount, len(locked.attempts), keyError, busy)
+	defer w.held.putBack(locked)
+	if len(free.attempts) == 0 {
+		return busy
+	}
+	return w.record(ctx, free)
 }
 
 func (w *Worker) reconcile(ctx context.Context, b batch) ([]job.Verdict, error) {

@@ -84,14 +84,15 @@ func migrateCommand(s *settings) *cobra.Command {
 }
 
 func doctorCommand(s *settings) *cobra.Command {
-	return &cobra.Command{
+	var parts []string
+	doctor := &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong; silent when all is well", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := s.load()
 			if err != nil {
 				return err
 			}
-			findings := rookery.Doctor(cmd.Context(), config)
+			findings := rookery.Doctor(cmd.Context(), config, parts...)
 			if s.json {
 				if err := printJSON(append([]rookery.Finding{}, findings...)); err != nil {
 					return err
@@ -115,6 +116,8 @@ func doctorCommand(s *settings) *cobra.Command {
 			return nil
 		},
 	}
+	doctor.Flags().StringSliceVar(&parts, "for", nil, "what is to run as this user: relay, worker, api, serve (default: any of them)")
+	return doctor
 }
 
 func queuesCommand(s *settings) *cobra.Command {

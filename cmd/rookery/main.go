@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -33,14 +35,25 @@ func main() {
 	switch {
 	case err == nil:
 	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "rookery:", err)
+		fmt.Fprintln(os.Stderr, "rookery:", harmless(err))
 		os.Exit(exitUsage)
 	case errors.Is(err, errFindings):
 		os.Exit(exitFailed)
 	default:
-		fmt.Fprintln(os.Stderr, "rookery:", err)
+		fmt.Fprintln(os.Stderr, "rookery:", harmless(err))
 		os.Exit(exitFailed)
 	}
+}
+
+// harmless is an error's text without what a terminal would obey: it may repeat an
+// argument, or what a server said of somebody's job.
+func harmless(err error) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) && c != '\n' {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, err.Error())
 }
 
 // usageError says that the command line is wrong.
@@ -81,7 +94,7 @@ To try it: rookery dev`,
 	group(root)
 	root.AddCommand(
 		serveCommand(&s), relayCommand(&s), workerCommand(&s), migrateCommand(&s), enqueueCommand(&s),
-		jobsCommand(&s), queuesCommand(&s), doctorCommand(&s), devCommand(), benchCommand(&s),
+		jobsCommand(&s), queuesCommand(&s), doctorCommand(&s), sealsCommand(&s), devCommand(), benchCommand(&s),
 	)
 	return root
 }

@@ -11,10 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/penguinmails/rookery"
+	"github.com/penguinmails/rookery/workers"
 )
 
 func serveCommand(s *settings) *cobra.Command {
-	var addr string
+	var (
+		addr  string
+		spool rookery.Spool
+	)
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the HTTP API and a relay",
@@ -27,6 +31,7 @@ func serveCommand(s *settings) *cobra.Command {
 			if addr != "" {
 				config.HTTPAddr = addr
 			}
+			spoolFlags(cmd, spool, &config.Spool)
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
 				relay, err := svc.Relay()
 				if err != nil {
@@ -45,7 +50,23 @@ func serveCommand(s *settings) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&addr, "http", "", "address of the API (default ROOKERY_HTTP_ADDR or 127.0.0.1:8080)")
+	c.Flags().BoolVar(&spool.On, "spool", false, "while Postgres is away keep jobs in Redis and answer 202: weaker than a 201, see docs/errors.md (default ROOKERY_SPOOL)")
+	c.Flags().Int64Var(&spool.Entries, "spool-entries", 0, "most requests to keep (default ROOKERY_SPOOL_ENTRIES or 100,000)")
+	c.Flags().Int64Var(&spool.Bytes, "spool-bytes", 0, "most bytes to keep (default ROOKERY_SPOOL_BYTES or 64 MB)")
 	return c
+}
+
+// spoolFlags puts what the flags say over what the environment said.
+func spoolFlags(c *cobra.Command, given rookery.Spool, s *rookery.Spool) {
+	if c.Flags().Changed("spool") {
+		s.On = given.On
+	}
+	if c.Flags().Changed("spool-entries") {
+		s.Entries = given.Entries
+	}
+	if c.Flags().Changed("spool-bytes") {
+		s.Bytes = given.Bytes
+	}
 }
 
 func relayCommand(s *settings) *cobra.Command {
@@ -64,7 +85,7 @@ func relayCommand(s *settings) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return runBeside(ctx, svc, addr, relay.Run)
+				return runBeside(ctx, svc, addr, nil, relay.Run)
 			})
 		},
 	}
@@ -150,7 +171,7 @@ func runWorker(cmd *cobra.Command, s *settings, p rookery.Program, addr string) 
 		if err != nil {
 			return err
 		}
-		return runBeside(ctx, svc, addr, w.Run)
+		return runBeside(ctx, svc, addr, w, w.Run)
 	})
 }
 
@@ -178,11 +199,11 @@ func withService(ctx context.Context, c rookery.Config, do func(context.Context,
 }
 
 // runBeside runs do, and the window for people and probes when there is an address.
-func runBeside(ctx context.Context, svc *rookery.Service, addr string, do func(context.Context) error) error {
+func runBeside(ctx context.Context, svc *rookery.Service, addr string, w *workers.Worker, do func(context.Context) error) error {
 	if addr == "" {
 		return runAll(ctx, do)
 	}
-	window, err := svc.Window(ctx, addr)
+	window, err := svc.Window(ctx, addr, w)
 	if err != nil {
 		return err
 	}

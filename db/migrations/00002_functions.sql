@@ -138,7 +138,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
             WHERE wanted.type IS NULL
                OR wanted.type <> '' AND jsonb_typeof(given.value) <> 'null' AND jsonb_typeof(given.value) <> wanted.type
                OR wanted.type = 'number' AND given.value::text !~ '^(null|-?[0-9]{1,9})$'
-               OR given.key = 'run_at' AND given.value::text !~ '^(null|"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+)?.*")$'
+               -- Stricter than Postgres: what the cast finds wrong names neither job nor field.
+               OR given.key = 'run_at' AND given.value::text !~ '^(null|"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([ T]([01][0-9]|2[0-3]):[0-5][0-9](:([0-5][0-9]|60)([.][0-9]{1,9})?)?)? ?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?")$'
             ORDER BY given.key
             LIMIT 1)
     END

@@ -17,15 +17,23 @@ import (
 // once: one installs, the others wait. The error is a [*MissingError], which holds
 // the command to type, for everybody but root on a machine with apt.
 func Install(ctx context.Context, out io.Writer) error {
-	if _, err := Find(ctx); !isMissing(err) {
+	return installMissing(ctx, out, func() error {
+		_, err := Find(ctx)
+		return err
+	})
+}
+
+// installMissing installs what find misses, unless it misses nothing.
+func installMissing(ctx context.Context, out io.Writer, find func() error) error {
+	if err := find(); !isMissing(err) {
 		return err
 	}
 	unlock, err := lockInstall(ctx)
 	if err != nil {
-		return fmt.Errorf("install servers: %w", err)
+		return fmt.Errorf("install: %w", err)
 	}
 	defer unlock()
-	_, err = Find(ctx) // another process may have been first
+	err = find() // another process may have been first
 	var missing *MissingError
 	if !errors.As(err, &missing) {
 		return err
@@ -37,8 +45,7 @@ func Install(ctx context.Context, out io.Writer) error {
 	if err := aptInstall(ctx, out, apt, "/usr/sbin/policy-rc.d", missing.Packages); err != nil {
 		return fmt.Errorf("%w; install it by hand: %s", err, missing.Command())
 	}
-	_, err = Find(ctx)
-	return err
+	return find()
 }
 
 // aptInstall installs packages. The servers they bring must not be started: they

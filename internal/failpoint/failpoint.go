@@ -1,7 +1,8 @@
 // Package failpoint lets a test kill a real process at a named point. A process
 // whose environment has ROOKERY_FAILPOINT=name kills itself with SIGKILL when it
 // first reaches that point, and name:3 when it reaches it for the third time, so
-// that nothing is flushed, closed or said goodbye to. It owns the names' one
+// that nothing is flushed, closed or said goodbye to. name:3:stop freezes it there
+// with SIGSTOP instead, until somebody sends SIGCONT. It owns the names' one
 // meaning and leaves it to relay and workers where the points lie.
 package failpoint
 
@@ -24,7 +25,12 @@ func FromEnv() (func(name string), error) {
 	if spec == "" {
 		return nil, nil
 	}
-	wanted, nth, counted := strings.Cut(spec, ":")
+	signal := syscall.SIGKILL
+	named, stops := strings.CutSuffix(spec, ":stop")
+	if stops {
+		signal = syscall.SIGSTOP
+	}
+	wanted, nth, counted := strings.Cut(named, ":")
 	n := 1
 	if counted {
 		var err error
@@ -36,8 +42,12 @@ func FromEnv() (func(name string), error) {
 	left.Store(int64(n))
 	return func(name string) {
 		if name == wanted && left.Add(-1) == 0 {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // a process may always kill itself
-			select {}                                      // until the signal arrives
+			// To this very thread: it goes no further, whatever the others do. A process may
+			// always signal itself.
+			_ = syscall.Tgkill(os.Getpid(), syscall.Gettid(), signal)
+			if !stops {
+				select {} // until the signal arrives
+			}
 		}
 	}, nil
 }

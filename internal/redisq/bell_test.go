@@ -122,8 +122,8 @@ func TestWait_EndsWithItsContext(t *testing.T) {
 
 func TestWait_EndsWithClose(t *testing.T) {
 	everywhere(t, func(t *testing.T, f *fixture) {
-		c := New(clone(f.rdb))
-		g := &fixture{TB: t, Client: c, keys: f.keys, queue: f.queue}
+		c := Options{SealKeys: devtest.SealKeys}.New(clone(f.rdb))
+		g := &fixture{TB: t, Client: c, keys: f.keys, queue: f.queue, admin: f.admin}
 		var done []<-chan error
 		for range 5 {
 			done = append(done, g.waiting(context.Background(), time.Second, f.queue, f.another().queue))

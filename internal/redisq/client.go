@@ -12,8 +12,12 @@ import (
 
 // Options are what a [Client] may be told; the zero value works.
 type Options struct {
-	// Logger hears of what somebody else put into the window; nil is slog.Default().
+	// Logger hears of what no caller is told; nil is slog.Default().
 	Logger *slog.Logger
+	// SealKeys reads the keys that envelopes are sealed with; the Client asks again
+	// and again, since keys change. nil makes a client that looks: it neither pushes,
+	// nor takes, nor releases.
+	SealKeys func(context.Context) ([]job.SealKey, error)
 }
 
 // Client speaks to one Redis, single, Sentinel or Cluster. It is safe for
@@ -22,6 +26,7 @@ type Client struct {
 	rdb     redis.UniversalClient
 	scripts *scripts
 	bells   *bells
+	seals   *seals
 	log     *slog.Logger
 }
 
@@ -63,12 +68,13 @@ func (o Options) New(rdb redis.UniversalClient) *Client {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Client{rdb: rdb, scripts: loadScripts(), bells: newBells(rdb, log), log: log}
+	return &Client{rdb: rdb, scripts: loadScripts(), bells: newBells(rdb, log), seals: newSeals(o.SealKeys, log), log: log}
 }
 
 // Close ends every blocked [Client.Wait] and closes all connections. Closing again
 // does nothing.
 func (c *Client) Close() error {
+	c.seals.close()
 	err := c.bells.close()
 	if again := c.rdb.Close(); !errors.Is(again, redis.ErrClosed) {
 		err = errors.Join(err, again)
@@ -137,6 +143,9 @@ func (c *Client) send(ctx context.Context, s *script, words []any) (reply, error
 func wrap(s *script, queue string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if job.CheckQueueName(queue) != nil {
+		return fmt.Errorf("%s: %w", s.verb, err) // err is about the name, which may hold anything
 	}
 	return fmt.Errorf("%s queue %s: %w", s.verb, queue, err)
 }

@@ -15,11 +15,12 @@
 //	queue:{q}:leases                ZSET id:dispatch_id → deadline (ms)
 //	queue:{q}:lost                  ZSET being taken back → the deadline it had, 0 when it was missing
 //	queue:{q}:bell                  list of wake tokens, never a job
-//	queue:{q}:meta                  HASH epoch, life, seq, paused
+//	queue:{q}:meta                  HASH epoch, life, seq, paused, releases
 //	queue:{q}:batches               HASH dispatch_id → seq: what was pushed already
 //	queue:{q}:cancelled             ZSET id:dispatch_id → when it was called off (ms)
 //	queue:{q}:receipt:<worker>      what the worker's last take handed over, for a minute
 //	rookery:workers, rookery:worker:<id>   the registry of living workers
+//	rookery:{spool}:…                requests kept while Postgres is away; see spool.go
 //
 // # What it keeps
 //

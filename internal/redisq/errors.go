@@ -51,6 +51,10 @@ func refusal(r reply) error {
 		return job.ErrBehind
 	case "LATE":
 		return job.ErrLate
+	case "FULL":
+		return job.ErrSpoolFull
+	case "REUSED":
+		return job.ErrKeyReused
 	default:
 		return fmt.Errorf("unknown answer %q", code)
 	}

@@ -62,7 +62,7 @@ func overLossy(t *testing.T, f *fixture) (*fixture, *lossy) {
 		o.Dialer = l.dial
 		rdb = redis.NewClusterClient(&o)
 	}
-	g := &fixture{TB: t, Client: New(rdb), keys: f.keys, queue: f.queue}
+	g := &fixture{TB: t, Client: Options{SealKeys: devtest.SealKeys}.New(rdb), keys: f.keys, queue: f.queue, admin: f.admin}
 	t.Cleanup(func() { f.no(g.Close()) })
 	g.pushed(1, 99) // now the server knows the scripts
 	f.same("taken", g.taken("t0", 1), []int64{99})

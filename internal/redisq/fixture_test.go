@@ -25,26 +25,33 @@ type fixture struct {
 	*Client
 	keys
 	queue string
+	admin redis.UniversalClient // nil: the Client's own may do everything
 }
 
 var queues atomic.Int64
 
-// everywhere runs test on a single server and on a cluster of three masters.
+// everywhere runs test on a single server and on a cluster of three masters, as the
+// user of deploy/redis/users.acl.
 func everywhere(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Parallel()
 	t.Run("single", func(t *testing.T) {
 		t.Parallel()
-		test(t, newFixture(t, devtest.Redis(t)))
+		server := devtest.RedisServer(t)
+		devtest.SetRedisUser(t, server.Addr())
+		test(t, newFixture(t, devtest.AsRedisUser(t, server.URL())).under(server.URL()))
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()
-		test(t, newFixture(t, "redis+cluster://"+strings.Join(devtest.RedisCluster(t), ",")))
+		addrs := devtest.RedisCluster(t)
+		devtest.SetRedisUser(t, addrs...)
+		url := "redis+cluster://" + strings.Join(addrs, ",")
+		test(t, newFixture(t, devtest.AsRedisUser(t, url)).under(url))
 	})
 }
 
 func newFixture(t testing.TB, url string) *fixture {
 	t.Helper()
-	c, err := Options{Logger: slog.New(slog.DiscardHandler)}.Open(t.Context(), url)
+	c, err := Options{Logger: slog.New(slog.DiscardHandler), SealKeys: devtest.SealKeys}.Open(t.Context(), url)
 	if err != nil {
 		t.Fatalf("Open(%q): %v", url, err)
 	}
@@ -56,6 +63,16 @@ func newFixture(t testing.TB, url string) *fixture {
 	return (&fixture{TB: t, Client: c}).another()
 }
 
+// under looks at keys, and breaks them, as a user who may.
+func (f *fixture) under(url string) *fixture {
+	f.Helper()
+	rdb, err := parseURL(url)
+	f.no(err)
+	f.Cleanup(func() { _ = rdb.Close() })
+	f.admin = rdb
+	return f
+}
+
 // another is a second queue on the same server.
 func (f *fixture) another() *fixture {
 	f.Helper()
@@ -64,7 +81,7 @@ func (f *fixture) another() *fixture {
 	f.no(err)
 	_, err = f.OpenEpoch(context.Background(), queue, 1, false)
 	f.no(err)
-	return &fixture{TB: f.TB, Client: f.Client, keys: k, queue: queue}
+	return &fixture{TB: f.TB, Client: f.Client, keys: k, queue: queue, admin: f.admin}
 }
 
 // no fails the test on an error.
@@ -147,7 +164,11 @@ func (f *fixture) same(what string, got, want any) {
 // do runs a plain command, for looking at the keys and for breaking them.
 func (f *fixture) do(words ...any) any {
 	f.Helper()
-	v, err := f.rdb.Do(context.Background(), words...).Result()
+	rdb := f.admin
+	if rdb == nil {
+		rdb = f.rdb
+	}
+	v, err := rdb.Do(context.Background(), words...).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		f.Fatalf("%v: %v", words, err)
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// changing is every verb that changes something, sent in epoch 1 with work to do.
+// changing is every verb that changes something, or speaks of one epoch, sent in
+// epoch 1 with work to do.
 var changing = map[string]func(*fixture) error{
 	"push": func(f *fixture) error {
 		_, err := f.Push(context.Background(), f.batch(f.jobs(9, 9)...))
@@ -36,6 +37,22 @@ var changing = map[string]func(*fixture) error{
 	"cancel":  func(f *fixture) error { return f.Cancel(context.Background(), f.queue, 1, refs(8, 1)) },
 	"census": func(f *fixture) error {
 		_, err := f.Census(context.Background(), job.Census{QueueName: f.queue, Epoch: 1, Paused: true, Forget: []int64{8}})
+		return err
+	},
+	"entomb": func(f *fixture) error {
+		_, err := f.Entomb(context.Background(), f.queue, 1, refs(8, 1, 3))
+		return err
+	},
+	"absent": func(f *fixture) error {
+		_, _, err := f.Absent(context.Background(), f.queue, 1, refs(8, 1, 3))
+		return err
+	},
+	"waiting": func(f *fixture) error {
+		_, _, err := f.Waiting(context.Background(), f.queue, 1, job.Normal, 0)
+		return err
+	},
+	"noted": func(f *fixture) error {
+		_, _, err := f.Noted(context.Background(), f.queue, 1, 9, 0)
 		return err
 	},
 	"open": func(f *fixture) error { _, err := f.OpenEpoch(context.Background(), f.queue, 1, true); return err },

@@ -17,7 +17,7 @@ import (
 //
 // Errors: a [*job.StaleError], [job.ErrBehind], [job.ErrLate], [job.ErrFull] (all
 // refusals, nothing was changed), [job.ErrUnavailable] (it may or may not have been
-// accepted: push again), or a plain one for a batch of more than [job.MaxBatch]
+// accepted, or the seal keys cannot be read: push again), or a plain one for a batch of more than [job.MaxBatch]
 // jobs, of jobs that are not its own, or of a job that cannot be encoded. A batch
 // without jobs is not sent and answered with the zero Pushed.
 func (c *Client) Push(ctx context.Context, p job.Push) (job.Pushed, error) {
@@ -29,7 +29,11 @@ func (c *Client) Push(ctx context.Context, p job.Push) (job.Pushed, error) {
 	if err != nil {
 		return job.Pushed{}, wrap(s, p.QueueName, err)
 	}
-	args, err := pushArgs(p)
+	seals, err := c.seals.keys(ctx)
+	if err != nil {
+		return job.Pushed{}, wrap(s, p.QueueName, err)
+	}
+	args, err := pushArgs(p, seals)
 	if err != nil {
 		return job.Pushed{}, wrap(s, p.QueueName, err)
 	}
@@ -40,8 +44,8 @@ func (c *Client) Push(ctx context.Context, p job.Push) (job.Pushed, error) {
 	return job.Pushed{Seq: r.number(1), Depth: r.number(2), Now: r.number(3), Dup: r.text(0) == "DUP"}, nil
 }
 
-// pushArgs lays out ARGV as lua/push.lua reads it.
-func pushArgs(p job.Push) ([]any, error) {
+// pushArgs lays out ARGV as lua/push.lua reads it, with sealed envelopes.
+func pushArgs(p job.Push, seals *job.Seals) ([]any, error) {
 	if len(p.Jobs) > job.MaxBatch {
 		return nil, fmt.Errorf("batch %d has %d jobs, at most %d fit", p.DispatchID, len(p.Jobs), job.MaxBatch)
 	}
@@ -56,7 +60,7 @@ func pushArgs(p job.Push) ([]any, error) {
 			g++
 		}
 		groups[g] = append(groups[g], e)
-		size += e.Size()
+		size += e.Size() + job.SealSize
 	}
 	args := make([]any, 0, 11+len(p.Forget)+len(p.Jobs))
 	args = append(args, p.Epoch, p.DispatchID, p.Deadline, p.KnownSeq, len(p.Forget))
@@ -75,7 +79,7 @@ func pushArgs(p job.Push) ([]any, error) {
 			}
 			start := len(buf)
 			var err error
-			if buf, err = e.Append(buf); err != nil {
+			if buf, err = seals.Append(buf, e, p.Epoch); err != nil {
 				return nil, err
 			}
 			args = append(args, buf[start:len(buf):len(buf)])

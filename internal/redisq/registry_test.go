@@ -25,7 +25,7 @@ func TestWorkers_ShowsWhoIsThere(t *testing.T) {
 		got, err := f.Workers(ctx)
 		f.no(err)
 		f.same("workers", got, []job.Process{other, p})
-		if ttl := f.rdb.PTTL(ctx, workerKeyPrefix+p.ID).Val(); ttl <= 0 || ttl > registered {
+		if ttl := f.admin.PTTL(ctx, workerKeyPrefix+p.ID).Val(); ttl <= 0 || ttl > registered {
 			t.Errorf("shown for %s, want up to %s", ttl, registered)
 		}
 
@@ -86,7 +86,7 @@ func TestInspect_ToleratesARestrictedUser(t *testing.T) {
 	f.do("ACL", "SETUSER", "app", "-info")
 	o := *f.rdb.(*redis.Client).Options()
 	o.Username, o.Password = "app", "pw"
-	deaf := New(redis.NewClient(&o))
+	deaf := Options{SealKeys: devtest.SealKeys}.New(redis.NewClient(&o))
 	defer func() { f.no(deaf.Close()) }()
 	if _, err := deaf.Take(context.Background(), f.order("t1", 1)); err == nil {
 		t.Error("Take without +info = nil, want an error")

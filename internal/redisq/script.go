@@ -24,6 +24,8 @@ type script struct {
 type scripts struct {
 	push, open, expired, missing, drop, cancel, census, depths script // the relay's
 	take, release, beat, announce, ack                         script // the workers'
+	absent, waiting, entomb, noted                             script // the audit's
+	spool, peek, unspool                                       script // the spool's
 }
 
 // loadScripts reads lua/.
@@ -33,6 +35,8 @@ func loadScripts() *scripts {
 		expired: load("expired"), missing: load("missing"), drop: load("drop"), cancel: load("cancel"),
 		take: load("take"), beat: load("beat"), announce: load("announce"), ack: load("ack"),
 		release: loadOnce("release"),
+		absent:  load("absent"), waiting: load("waiting"), entomb: load("entomb"), noted: load("noted"),
+		spool: load("spool"), peek: load("peek"), unspool: load("unspool"),
 	}
 }
 

@@ -21,18 +21,26 @@ const receiptLife = time.Minute
 // that are still leased, renewed, so a worker that got no answer repeats the token
 // until it gets one; it draws a new token for every new take. (A call that Redis
 // reads only after its worker's next token takes jobs nobody hears of; their leases
-// end.) What is no envelope
-// at all (somebody pushed it by hand) is dropped and logged; what has a readable
-// head only is leased and stands in Broken.
+// end.)
+//
+// What no relay has sealed for this very window (somebody pushed it by hand, or
+// carried it over from another queue or epoch) stands in Forged, leased when it
+// names an attempt; what a relay has sealed and this program cannot read stands in
+// Broken. A copy that was taken out of this very window, kept, and put back while
+// the epoch lasts is genuine: see docs/security.md for what becomes of it.
 //
 // Errors: a [*job.StaleError], with t.Epoch 0 always, which is how a worker may
-// learn the epoch Redis holds; [job.ErrUnavailable]. Nothing is lost when the reply
-// is: go-redis repeats the call with its token by itself.
+// learn the epoch Redis holds; [job.ErrUnavailable], from Redis, or because the seal
+// keys cannot be read. Nothing is lost when the reply is: go-redis repeats the call with its token by itself.
 func (c *Client) Take(ctx context.Context, t job.Take) (job.Taken, error) {
 	s := &c.scripts.take
 	k, err := keysOf(t.QueueName)
 	if err == nil {
 		err = checkTake(t)
+	}
+	var seals *job.Seals
+	if err == nil {
+		seals, err = c.seals.keys(ctx)
 	}
 	if err != nil {
 		return job.Taken{}, wrap(s, t.QueueName, err)
@@ -43,26 +51,19 @@ func (c *Client) Take(ctx context.Context, t job.Take) (job.Taken, error) {
 	if err != nil {
 		return job.Taken{}, wrap(s, t.QueueName, err)
 	}
-	if garbage := r.list(2); len(garbage) > 0 {
-		c.log.WarnContext(ctx, "dropped what is no envelope", "queue_name", t.QueueName, "count", len(garbage))
+	o := opening{c: c, queue: t.QueueName, epoch: t.Epoch, before: t.TokenEpoch, seals: seals}
+	if err := o.all(ctx, r.list(3)); err != nil {
+		return job.Taken{}, wrap(s, t.QueueName, err)
 	}
-	envelopes := r.list(3)
-	taken := job.Taken{Jobs: make([]job.Envelope, 0, len(envelopes)), More: r.number(1) > 0}
-	for i := range envelopes {
-		text := envelopes.text(i)
-		e, err := job.Decode([]byte(text))
-		if err == nil {
-			taken.Jobs = append(taken.Jobs, e)
-			continue
-		}
-		ref, ok := refOfEnvelope(text)
-		if !ok { // a number no job has: the lease ends by itself
-			c.log.WarnContext(ctx, "dropped what is no envelope", "queue_name", t.QueueName, "count", 1)
-			continue
-		}
-		taken.Broken = append(taken.Broken, ref)
-	}
-	return taken, nil
+	// What has not even the head of an envelope names no attempt, and is counted too.
+	o.taken.Forged = append(o.taken.Forged, make([]job.Ref, len(r.list(2)))...)
+	o.taken.More = r.number(1) > 0
+	return o.taken, nil
+}
+
+// released are the keys of lua/release.lua.
+func (k keys) released() []string {
+	return []string{k.meta(), k.high(), k.normal(), k.low(), k.leases(), k.bell()}
 }
 
 func checkTake(t job.Take) error {
@@ -105,20 +106,23 @@ func (c *Client) Release(ctx context.Context, queue string, epoch int64, jobs []
 	if err != nil {
 		return wrap(s, queue, err)
 	}
+	seals, err := c.seals.keys(ctx)
+	if err != nil {
+		return wrap(s, queue, err)
+	}
 	// Later chunks first: what is released last is taken first.
 	for end := len(jobs); end > 0; {
 		start := max(end-job.MaxBatch, 0)
 		args := append(make([]any, 0, 1+3*(end-start)), epoch)
 		for i := start; i < end; i++ {
 			e := &jobs[i]
-			envelope, err := e.Append(make([]byte, 0, e.Size()))
+			envelope, err := seals.Append(make([]byte, 0, e.Size()+job.SealSize), e, epoch)
 			if err != nil {
 				return wrap(s, queue, err)
 			}
 			args = append(args, e.Ref().String(), int(job.BandOf(e.Priority))+1, envelope)
 		}
-		names := []string{k.meta(), k.high(), k.normal(), k.low(), k.leases(), k.bell()}
-		if _, err := c.run(ctx, s, names, args); err != nil {
+		if _, err := c.run(ctx, s, k.released(), args); err != nil {
 			return wrap(s, queue, err)
 		}
 		end = start

@@ -110,10 +110,10 @@ func TestTake_SameTokenInANewEpochAndWhilePaused(t *testing.T) {
 		_, err := f.OpenEpoch(context.Background(), f.queue, 2, true)
 		f.no(err)
 		order := f.order("t1", 1)
-		order.Epoch = 2
+		order.Epoch, order.TokenEpoch = 2, 1
 		got, err := f.Take(context.Background(), order)
 		f.no(err)
-		f.same("again", idsOf(got.Jobs), []int64{1})
+		f.same("again", got, job.Taken{Jobs: f.jobs(8, 1)})
 	})
 }
 
@@ -149,7 +149,7 @@ func TestTake_DoesNotSearchForEver(t *testing.T) {
 	}
 }
 
-func TestTake_DropsGarbageAndReportsBroken(t *testing.T) {
+func TestTake_DropsGarbageAndReportsForged(t *testing.T) {
 	everywhere(t, func(t *testing.T, f *fixture) {
 		f.pushed(8, 1)
 		for _, text := range []string{"hello", "", `{"dispatch_id":1,"id":2}`, `{"id":5,"dispatch_id":6,"v":1,`, `{"id":99999999999999999999,"dispatch_id":1}`} {
@@ -158,10 +158,13 @@ func TestTake_DropsGarbageAndReportsBroken(t *testing.T) {
 		f.pushed(9, 2)
 		got, err := f.Take(context.Background(), f.order("t1", 10))
 		f.no(err)
-		f.same("taken", []any{idsOf(got.Jobs), got.Broken}, []any{[]int64{1, 2}, []job.Ref{{ID: 5, DispatchID: 6}}})
-		_, leased, err := f.LeaseOf(context.Background(), f.queue, got.Broken[0])
+		f.same("taken", got, job.Taken{
+			Jobs:   append(f.jobs(8, 1), f.jobs(9, 2)...),
+			Forged: []job.Ref{{ID: 5, DispatchID: 6}, {}, {}, {}, {}},
+		})
+		_, leased, err := f.LeaseOf(context.Background(), f.queue, got.Forged[0])
 		f.no(err)
-		f.same("broken is leased", leased, true)
+		f.same("what names an attempt is leased", leased, true)
 
 		// The lease nobody can name ends, and must not stay in lost.
 		f.do("ZADD", f.leases(), "XX", 1, "99999999999999999999:1", 1, "5:6")

@@ -19,6 +19,10 @@ func parseURL(raw string) (redis.UniversalClient, error) {
 	if !ok {
 		return nil, errors.New("scheme is missing, want redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
 	}
+	_, query, _ := strings.Cut(rest, "?")
+	if err := checkQuery(query); err != nil {
+		return nil, err
+	}
 	base, kind, _ := strings.Cut(scheme, "+")
 	switch {
 	case base == "unix" && kind == "":
@@ -26,7 +30,7 @@ func parseURL(raw string) (redis.UniversalClient, error) {
 	case base != "redis" && base != "rediss", strings.Contains(scheme, "+") && kind != "sentinel" && kind != "cluster":
 		return nil, fmt.Errorf("scheme %q is unknown, want redis, rediss, unix, redis+sentinel, rediss+sentinel, redis+cluster or rediss+cluster", scheme)
 	}
-	user, hosts, path, query := split(rest)
+	user, hosts, path := split(rest)
 	if err := checkHosts(hosts); err != nil {
 		return nil, err
 	}
@@ -46,13 +50,31 @@ func parseURL(raw string) (redis.UniversalClient, error) {
 }
 
 // split takes apart what follows "://"; net/url refuses several hosts.
-func split(rest string) (user string, hosts []string, path, query string) {
-	rest, query, _ = strings.Cut(rest, "?")
+func split(rest string) (user string, hosts []string, path string) {
+	rest, _, _ = strings.Cut(rest, "?")
 	authority, path, _ := strings.Cut(rest, "/")
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		user, authority = authority[:at+1], authority[at+1:]
 	}
-	return user, strings.Split(authority, ","), path, query
+	return user, strings.Split(authority, ","), path
+}
+
+// maxConns is the most connections that a URL may ask for.
+const maxConns = 100_000
+
+// checkQuery refuses what go-redis skips in silence, and the sizes on which it
+// panics.
+func checkQuery(query string) error {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("options cannot be read (is a character of the password not percent-encoded?)")
+	}
+	for _, name := range [...]string{"pool_size", "min_idle_conns", "max_idle_conns", "max_active_conns"} {
+		if n, err := strconv.Atoi(q.Get(name)); err == nil && (n < 0 || n > maxConns) {
+			return fmt.Errorf("option %s must be 0 to %d", name, maxConns)
+		}
+	}
+	return nil
 }
 
 func checkHosts(hosts []string) error {
@@ -171,13 +193,26 @@ func credentials(user string) (name, password string, err error) {
 	return u.User.Username(), password, nil
 }
 
-// hide keeps net/url's errors back: they quote the whole URL.
+// hide tells which option is wrong and keeps all else back: net/url quotes the whole
+// URL, and go-redis names and values in which the rest of a password stands when a
+// question mark of it was not percent-encoded.
 func hide(err error) error {
-	var quoting *url.Error
-	if errors.As(err, &quoting) {
-		return errors.New("it cannot be read (is a character of the password not percent-encoded?)")
+	text := strings.TrimPrefix(err.Error(), "redis: ")
+	for _, kind := range [...]string{"number", "duration", "boolean"} {
+		name, _, ok := strings.Cut(text, " "+kind+": ")
+		if name, invalid := strings.CutPrefix(name, "invalid "); ok && invalid && optionName(name) {
+			return fmt.Errorf("option %s: must be a %s", name, kind)
+		}
 	}
-	return errors.New(strings.TrimPrefix(err.Error(), "redis: "))
+	if name, ok := strings.CutPrefix(text, "unexpected option: "); ok && optionName(name) {
+		return errors.New(text)
+	}
+	return errors.New("it cannot be read (is a character of the password not percent-encoded?)")
+}
+
+// optionName reports whether name looks like an option of go-redis.
+func optionName(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 // dials makes one attempt to connect per attempt of a command, unless the URL says

@@ -90,7 +90,15 @@ func TestOpen_NamesWhatIsWrong(t *testing.T) {
 		"redis+sentinel://:hunter2%zz@a/m":     "percent-encoded",
 		"redis+cluster://a/1":                  "a cluster has only 0",
 		"redis+cluster://:hunter2@a:1,b:99999": "port of host 2",
+		"redis://a?pool_size=-1":               "must be 0 to 100000",
+		"redis+sentinel://a/m?pool_size=-1":    "must be 0 to 100000",
+		"redis+cluster://a?max_idle_conns=-1":  "must be 0 to 100000",
+		"unix:///tmp/x?pool_size=-1":           "must be 0 to 100000",
+		"redis://a?pool_size=9000000000000":    "must be 0 to 100000",
+		"redis://a?x=%zz":                      "percent-encoded",
 		"redis+cluster://:hun@ter2@a?x=y":      "unexpected option",
+		"redis://a?hunter2@localhost/0":        "percent-encoded",
+		"redis://a?pool_size=hunter2@b":        "option pool_size: must be a number",
 	} {
 		c, err := Open(t.Context(), url)
 		if err == nil {

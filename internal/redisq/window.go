@@ -20,6 +20,9 @@ func (c *Client) OpenEpoch(ctx context.Context, queue string, epoch int64, pause
 	if err == nil && epoch < 1 {
 		err = fmt.Errorf("epoch is %d, must be at least 1", epoch)
 	}
+	if err == nil {
+		err = c.mayPush(ctx)
+	}
 	if err != nil {
 		return 0, wrap(s, queue, err)
 	}
@@ -42,6 +45,9 @@ func (c *Client) OpenEpoch(ctx context.Context, queue string, epoch int64, pause
 func (c *Client) Census(ctx context.Context, q job.Census) (job.Window, error) {
 	s := &c.scripts.census
 	k, err := keysOf(q.QueueName)
+	if err == nil {
+		err = c.mayPush(ctx)
+	}
 	if err != nil {
 		return job.Window{}, wrap(s, q.QueueName, err)
 	}
@@ -95,6 +101,16 @@ func (c *Client) Depths(ctx context.Context, queues []string) (map[string]job.Wi
 		windows[queue] = windowOf(r)
 	}
 	return windows, nil
+}
+
+// mayPush keeps a relay that cannot seal from claiming: without an open epoch and a
+// depth it has no credit. A client that only looks is let through.
+func (c *Client) mayPush(ctx context.Context) error {
+	if c.seals.read == nil {
+		return nil
+	}
+	_, err := c.seals.keys(ctx)
+	return err
 }
 
 // counted are the keys lua/window.lua counts.

@@ -20,7 +20,7 @@ func TestChaos_RandomKillsAndFreezes(t *testing.T) {
 	slow(t)
 	t.Parallel()
 	c := newChaos(t, 3, 4)
-	p := produce(t, c.w.pool, 2, 15*time.Millisecond, `{"do": "sleep", "ms": 15}`)
+	p := produce(t, c.w.inserts, 2, 15*time.Millisecond, `{"do": "sleep", "ms": 15}`)
 	began, next, flushed := time.Now(), time.Now().Add(2*time.Second), false
 	devtest.Until(t, time.Minute, "15 s of chaos", func() (bool, error) {
 		if time.Now().Before(next) {

@@ -19,7 +19,7 @@ func TestCLI_MigrateUpDownUp(t *testing.T) {
 	migrate := func(wantCode int, want string, args ...string) {
 		t.Helper()
 		argv := append([]string{program("rookery"), "migrate"}, args...)
-		code, stdout, stderr := run(t, w.env("DATABASE_URL="+empty), argv...)
+		code, stdout, stderr := run(t, w.env("migrate", "DATABASE_URL="+empty), argv...)
 		if code != wantCode || !strings.Contains(stdout+stderr, want) {
 			t.Errorf("rookery migrate %v = %d %s%s, want %d and %q", args, code, stdout, stderr, wantCode, want)
 		}

@@ -11,7 +11,7 @@ import (
 // cli runs a command of the program to its end.
 func (w *world) cli(args ...string) (code int, stdout, stderr string) {
 	w.t.Helper()
-	return run(w.t, w.env(), append([]string{program("rookery")}, args...)...)
+	return run(w.t, w.env(commandOf(args)), append([]string{program("rookery")}, args...)...)
 }
 
 // mustCLI wants the command to succeed, and returns what it printed.

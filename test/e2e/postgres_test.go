@@ -19,7 +19,7 @@ func TestPostgres_CrashesAndRecovers(t *testing.T) {
 	w.relay()
 	w.worker(10)
 	w.worker(10)
-	p := produce(t, w.pool, 4, 5*time.Millisecond, `{"do": "sleep", "ms": 5}`)
+	p := produce(t, w.inserts, 4, 5*time.Millisecond, `{"do": "sleep", "ms": 5}`)
 	for round := range 2 {
 		want := (round + 1) * 300
 		devtest.Until(t, 30*time.Second, "producers", func() (bool, error) { return p.count() >= want, nil })

@@ -153,7 +153,7 @@ func (p *process) tail() string {
 // faults names what no child may ever say.
 func (p *process) faults() []string {
 	var found []string
-	for _, bad := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: ", "please report this"} {
+	for _, bad := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: ", "please report this", "permission denied", "NOPERM"} {
 		if strings.Contains(p.err.String(), bad) {
 			found = append(found, bad)
 		}

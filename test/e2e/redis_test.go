@@ -67,7 +67,7 @@ func TestRedis_KilledAndBack(t *testing.T) {
 			w.relay()
 			w.worker(10)
 			w.worker(10)
-			p := produce(t, w.pool, 2, 10*time.Millisecond, `{"do": "sleep", "ms": 10}`)
+			p := produce(t, w.inserts, 2, 10*time.Millisecond, `{"do": "sleep", "ms": 10}`)
 			w.untilStarted(30*time.Second, 200)
 			file, open := w.step()
 			w.insert(3, waiting(file))

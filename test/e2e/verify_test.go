@@ -48,7 +48,8 @@ func check(f facts, a allowance) (problems []string, reruns int) {
 			wrong("job %d was committed and is not in the table", id)
 		}
 	}
-	seen, done, times := map[ref]bool{}, map[ref]bool{}, map[int64]int{}
+	// An attempt is known by its count: held in Postgres it gets another fence.
+	seen, done, times := map[ref]bool{}, map[[2]int64]bool{}, map[int64]int{}
 	for _, r := range f.runs {
 		j, known := f.jobs[r.id]
 		at := ref{r.id, r.dispatch}
@@ -59,13 +60,13 @@ func check(f facts, a allowance) (problems []string, reruns int) {
 			wrong("job %d ran and was never committed", r.id)
 		case seen[at]:
 			wrong("job %d ran twice under dispatch %d", r.id, r.dispatch)
-		case r.dispatch != j.Dispatch && f.explained[[2]int64{r.id, r.attempt}] == "":
+		case r.attempt != int64(j.Attempts) && f.explained[[2]int64{r.id, r.attempt}] == "":
 			wrong("attempt %d of job %d ran, is not the last, and outbox.attempts does not say why", r.attempt, r.id)
-		case r.dispatch != j.Dispatch && a.excused != nil && !a.excused[r.pid]:
+		case r.attempt != int64(j.Attempts) && a.excused != nil && !a.excused[r.pid]:
 			wrong("attempt %d of job %d ran in a healthy process, and another one after it", r.attempt, r.id)
 		}
 		seen[at] = true
-		done[at] = done[at] || r.how == "ok"
+		done[[2]int64{r.id, r.attempt}] = done[[2]int64{r.id, r.attempt}] || r.how == "ok"
 		times[r.id]++
 	}
 	for _, id := range slices.Sorted(maps.Keys(f.jobs)) {
@@ -76,7 +77,7 @@ func check(f facts, a allowance) (problems []string, reruns int) {
 		if j.Status != want {
 			wrong("job %d is %s, want %s", id, j.Status, want)
 		}
-		if j.Status == "completed" && !done[ref{id, j.Dispatch}] {
+		if j.Status == "completed" && !done[[2]int64{id, int64(j.Attempts)}] {
 			wrong("job %d is completed, and no run of its last attempt ended well", id)
 		}
 		reruns += max(0, times[id]-1)

@@ -26,7 +26,7 @@ func TestWay_PsqlInsertsAndAProgramRunsExactlyTheCommitted(t *testing.T) {
 		return `"` + word + ` $ROOKERY_JOB_ID $ROOKERY_JOB_ATTEMPT_COUNT $ROOKERY_JOB_DISPATCH_ID $$ 0 ` + how + `\n"`
 	}
 	shell := fmt.Sprintf("printf %s%s >> %s", strings.TrimSuffix(line("start", "-"), `"`), strings.TrimPrefix(line("end", "ok"), `"`), w.history)
-	w.start("rookery worker --exec", w.env(), program("rookery"), "worker", "--queue", queue, "--concurrency", "4", "--exec", "--", "/bin/sh", "-c", shell)
+	w.start("rookery worker --exec", w.env("worker"), program("rookery"), "worker", "--queue", queue, "--concurrency", "4", "--exec", "--", "/bin/sh", "-c", shell)
 
 	var script strings.Builder
 	script.WriteString("\\set ON_ERROR_STOP on\n\\pset tuples_only on\n\\pset format unaligned\n")
@@ -50,7 +50,7 @@ func TestWay_PsqlInsertsAndAProgramRunsExactlyTheCommitted(t *testing.T) {
 // runPsql feeds psql, and notes what it says it did.
 func (w *world) runPsql(script string) {
 	w.t.Helper()
-	cmd := exec.CommandContext(w.t.Context(), findPsql(w.t), "--no-psqlrc", "--quiet", w.url)
+	cmd := exec.CommandContext(w.t.Context(), findPsql(w.t), "--no-psqlrc", "--quiet", w.as("rookery_producer"))
 	cmd.Stdin = strings.NewReader(script)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

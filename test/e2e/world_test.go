@@ -22,11 +22,15 @@ import (
 const queue = "email:processing"
 
 // world is what one test has for itself: a database, a Redis, child processes and
-// the file in which its workers write down what they do.
+// the file in which its workers write down what they do. The children, and the
+// tests' producers, may do what they must and no more (see login_test.go); url, pool
+// and rdb are for looking and for meddling, and may do everything.
 type world struct {
 	t       *testing.T
 	url     string // of the database
 	pool    *pgxpool.Pool
+	logins  map[string]string // URLs of those who may less, by their roles
+	inserts *pgxpool.Pool     // a producer's
 	redis   *devstack.Redis
 	rdb     *redis.Client
 	lease   time.Duration
@@ -48,7 +52,8 @@ type worldOptions struct {
 
 func newWorld(t *testing.T, o worldOptions) *world {
 	t.Helper()
-	w := &world{t: t, lease: o.lease, redis: devtest.RedisServer(t, o.redisArgs...), history: filepath.Join(t.TempDir(), "history")}
+	w := &world{t: t, lease: o.lease, logins: map[string]string{}, history: filepath.Join(t.TempDir(), "history")}
+	w.redis = devtest.RedisServer(t, append(devtest.RedisUserArgs(t), o.redisArgs...)...)
 	if w.lease == 0 {
 		w.lease = 3 * time.Second
 	}
@@ -57,8 +62,9 @@ func newWorld(t *testing.T, o worldOptions) *world {
 	} else {
 		w.url = devtest.Postgres(t)
 	}
-	w.pool = openPool(t, w.url)
+	w.pool, w.inserts = openPool(t, w.url), openPool(t, w.as("rookery_producer"))
 	w.rdb = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), MaxRetries: 3})
+	w.login() // before end is deferred: the users must outlive the children
 	t.Cleanup(w.end)
 	return w
 }
@@ -90,14 +96,6 @@ func (w *world) end() {
 	_ = w.rdb.Close()
 }
 
-// env is the environment of the children, and nothing of the tests' own.
-func (w *world) env(more ...string) []string {
-	return append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(w.history), "TZ=UTC",
-		"DATABASE_URL=" + w.url, "REDIS_URL=" + w.redis.URL(), "ROOKERY_LEASE=" + w.lease.String(),
-	}, more...)
-}
-
 func (w *world) start(name string, env []string, argv ...string) *process {
 	w.t.Helper()
 	p := start(w.t, name, env, argv...)
@@ -108,7 +106,8 @@ func (w *world) start(name string, env []string, argv ...string) *process {
 // rookery starts the program under test with a command.
 func (w *world) rookery(command string, env ...string) *process {
 	w.t.Helper()
-	return w.start("rookery "+command, w.env(env...), append([]string{program("rookery")}, strings.Fields(command)...)...)
+	args := strings.Fields(command)
+	return w.start("rookery "+command, w.env(args[0], env...), append([]string{program("rookery")}, args...)...)
 }
 
 func (w *world) relay(env ...string) *process {
@@ -120,7 +119,7 @@ func (w *world) relay(env ...string) *process {
 func (w *world) worker(slots int, env ...string) *process {
 	w.t.Helper()
 	own := []string{"E2E_HISTORY=" + w.history, "E2E_SLOTS=" + strconv.Itoa(slots), "E2E_QUEUES=" + queue, "E2E_HTTP=127.0.0.1:0"}
-	return w.start("worker", append(w.env(own...), env...), program("worker"))
+	return w.start("worker", append(w.env("worker", own...), env...), program("worker"))
 }
 
 // metric adds up the series of a worker's or relay's metric whose labels contain
@@ -159,7 +158,11 @@ func (w *world) insert(n int, payload string) []int64 {
 	var ids []int64
 	for n > 0 {
 		part := min(n, 50)
-		ids = append(ids, w.ids(`INSERT INTO outbox.jobs (queue_name, payload) SELECT $1, $2::jsonb FROM generate_series(1, $3) RETURNING id`, queue, payload, part)...)
+		made, err := queryIDs(w.t.Context(), w.inserts, `INSERT INTO outbox.jobs (queue_name, payload) SELECT $1, $2::jsonb FROM generate_series(1, $3) RETURNING id`, queue, payload, part)
+		if err != nil {
+			w.t.Fatalf("insert: %v", err)
+		}
+		ids = append(ids, made...)
 		n -= part
 	}
 	w.committed = append(w.committed, ids...)

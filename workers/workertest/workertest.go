@@ -106,6 +106,17 @@ func (o *one) final() (job.Outcome, bool) {
 	return o.outcome, o.ended
 }
 
+// Hold is never needed: the leases never end.
+func (o *one) Hold(context.Context, job.Hold) ([]int64, error) { return nil, nil }
+
+// Renew renews nothing, since nothing is held.
+func (o *one) Renew(context.Context, string, time.Duration, []int64) (current, cancelled []job.Ref, err error) {
+	return nil, nil, nil
+}
+
+// Claim finds nothing.
+func (o *one) Claim(context.Context, job.Claim) (job.Batch, error) { return job.Batch{}, nil }
+
 // Take hands out the job once.
 func (o *one) Take(context.Context, job.Take) (job.Taken, error) {
 	o.mu.Lock()

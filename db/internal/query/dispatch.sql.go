@@ -59,14 +59,15 @@ gone AS (
 moved AS (
     UPDATE outbox.jobs AS j
     SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $11::bigint, dispatched_at = now(),
-        started_at = NULL, worker_id = NULL -- of the attempt before: a loss would be put down to them
+        started_at = NULL, worker_id = nullif($12::text, '') -- not of the attempt before: a loss would be put down to them
     FROM gone
     WHERE j.id = gone.job_id AND j.status = 'queued'
     RETURNING j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count, j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload
 ),
 ledger AS (
-    INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id)
-    SELECT $11::bigint, $1, array_agg(moved.id), $2, $12
+    INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id, worker_id, lease_until)
+    SELECT $11::bigint, $1, array_agg(moved.id), $2, $13, nullif($12::text, ''),
+        CASE WHEN $12::text <> '' THEN now() + $14::bigint * interval '1 millisecond' END
     FROM moved
     HAVING count(*) > 0
 )
@@ -87,7 +88,9 @@ type ClaimReadyParams struct {
 	MaxJobs      int32
 	MaxBytes     int64
 	DispatchID   int64
+	WorkerID     string
 	RelayID      string
+	LeaseMs      int64
 }
 
 type ClaimReadyRow struct {
@@ -109,7 +112,8 @@ type ClaimReadyRow struct {
 // of one queue by priority, then id, through ready_pkey, and locks ready before
 // jobs. Nothing is claimed unless the queue's epoch and Postgres' life are what the
 // relay believes. The spans say which parts of the index to read, the most urgent
-// first (see relay/skip.go).
+// first (see relay/skip.go). With a worker_id and a lease it is a worker that claims
+// for itself, while Redis is away: the ledger row is its own.
 // The ledger is made of what the UPDATE returns: a job that was cancelled a moment
 // ago loses its row in ready and appears nowhere.
 // arrow: queued -dispatch-> dispatched
@@ -126,7 +130,9 @@ func (q *Queries) ClaimReady(ctx context.Context, arg ClaimReadyParams) ([]Claim
 		arg.MaxJobs,
 		arg.MaxBytes,
 		arg.DispatchID,
+		arg.WorkerID,
 		arg.RelayID,
+		arg.LeaseMs,
 	)
 	if err != nil {
 		return nil, err

@@ -47,6 +47,7 @@ const mayServe = `-- name: MayServe :one
 SELECT (has_table_privilege('outbox.jobs', 'SELECT, INSERT, UPDATE')
     AND has_table_privilege('outbox.ready', 'SELECT, INSERT, DELETE')
     AND has_table_privilege('outbox.dispatches', 'SELECT, INSERT, UPDATE, DELETE')
+    AND has_table_privilege('outbox.seals', 'SELECT')
     AND has_function_privilege('outbox.wake()', 'EXECUTE'))::boolean AS may
 `
 
@@ -60,7 +61,7 @@ func (q *Queries) MayServe(ctx context.Context) (bool, error) {
 
 const missingRoles = `-- name: MissingRoles :many
 SELECT wanted.name::text AS name
-FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly']) AS name) AS wanted
+FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_api']) AS name) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = wanted.name)
 `
 
@@ -117,6 +118,37 @@ func (q *Queries) ServerFacts(ctx context.Context) (ServerFactsRow, error) {
 		&i.SynchronousCommit,
 		&i.Fsync,
 		&i.MaxConnections,
+	)
+	return i, err
+}
+
+const stateFacts = `-- name: StateFacts :one
+SELECT
+    (SELECT count(*) FROM outbox.processes AS p WHERE p.role = 'relay' AND p.beat_at > now() - interval '20 seconds')::integer AS relays,
+    (SELECT count(*) FROM outbox.processes AS p WHERE p.role = 'worker' AND p.beat_at > now() - interval '20 seconds')::integer AS workers,
+    coalesce((extract(epoch FROM now() - (SELECT coalesce(max(p.redis_at), min(p.started_at)) FROM outbox.processes AS p)) * 1000)::bigint, 0)::bigint AS silent_ms,
+    (SELECT coalesce(sum(cardinality(d.job_ids)), 0) FROM outbox.dispatches AS d WHERE d.lease_until > now())::bigint AS held,
+    EXISTS (SELECT FROM outbox.ready)::boolean AS waiting
+`
+
+type StateFactsRow struct {
+	Relays   int32
+	Workers  int32
+	SilentMs int64
+	Held     int64
+	Waiting  bool
+}
+
+// Who lives, who reaches Redis, what workers hold here, and whether jobs are due.
+func (q *Queries) StateFacts(ctx context.Context) (StateFactsRow, error) {
+	row := q.db.QueryRow(ctx, stateFacts)
+	var i StateFactsRow
+	err := row.Scan(
+		&i.Relays,
+		&i.Workers,
+		&i.SilentMs,
+		&i.Held,
+		&i.Waiting,
 	)
 	return i, err
 }

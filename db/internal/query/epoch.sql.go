@@ -7,6 +7,7 @@ package query
 
 import (
 	"context"
+	"time"
 )
 
 const beginEpoch = `-- name: BeginEpoch :many
@@ -57,7 +58,8 @@ func (q *Queries) BeginEpoch(ctx context.Context, arg BeginEpochParams) ([]Begin
 
 const listQueues = `-- name: ListQueues :many
 
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms
+SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
+    clock_timestamp()::timestamptz AS clock
 FROM outbox.queues AS q
 ORDER BY q.name
 `
@@ -69,6 +71,7 @@ type ListQueuesRow struct {
 	Epoch      int64
 	Life       string
 	EpochAgeMs int64
+	Clock      time.Time
 }
 
 // Which filling of which window is the present one.
@@ -88,6 +91,7 @@ func (q *Queries) ListQueues(ctx context.Context) ([]ListQueuesRow, error) {
 			&i.Epoch,
 			&i.Life,
 			&i.EpochAgeMs,
+			&i.Clock,
 		); err != nil {
 			return nil, err
 		}

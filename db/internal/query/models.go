@@ -7,6 +7,8 @@ package query
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 type OutboxAttempt struct {
@@ -104,4 +106,18 @@ type OutboxScheduled struct {
 	QueueName string
 	Priority  int16
 	Size      int32
+}
+
+type OutboxSeal struct {
+	ID        int32
+	Secret    []byte
+	CreatedAt time.Time
+	RetiredAt *time.Time
+}
+
+type OutboxSpooled struct {
+	Key       pgtype.UUID
+	Digest    []byte
+	JobIDs    []int64
+	CreatedAt time.Time
 }

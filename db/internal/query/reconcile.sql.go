@@ -9,6 +9,36 @@ import (
 	"context"
 )
 
+const freeJobs = `-- name: FreeJobs :many
+SELECT j.id
+FROM outbox.jobs AS j
+WHERE j.id = ANY ($1::bigint[])
+ORDER BY j.id
+FOR NO KEY UPDATE SKIP LOCKED
+`
+
+// Which of these jobs nobody else has locked: asked after a lock_timeout, so that one
+// row in somebody's hands does not hold up the outcomes of all others in its batch.
+func (q *Queries) FreeJobs(ctx context.Context, jobIds []int64) ([]int64, error) {
+	rows, err := q.db.Query(ctx, freeJobs, jobIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const markRunning = `-- name: MarkRunning :many
 UPDATE outbox.jobs AS j
 SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = $1::text

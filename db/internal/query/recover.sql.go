@@ -154,6 +154,7 @@ WHERE d.id = ANY (ARRAY(
     SELECT old.id
     FROM outbox.dispatches AS old
     WHERE old.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = old.queue_name)
+      AND old.queue_name = ANY ($2::text[])
       AND old.created_at < now() - interval '2 seconds'
       AND old.taken_at < now() - interval '2 seconds'
       AND old.seq IS NULL
@@ -165,6 +166,11 @@ WHERE d.id = ANY (ARRAY(
 RETURNING d.id, d.queue_name, d.epoch, d.job_ids
 `
 
+type TakeOverUnpushedParams struct {
+	RelayID    string
+	QueueNames []string
+}
+
 type TakeOverUnpushedRow struct {
 	ID        int64
 	QueueName string
@@ -175,10 +181,11 @@ type TakeOverUnpushedRow struct {
 // Step 3 after a crash, and step 7: the ledger.
 // Batches of the present epoch that nobody has recorded as pushed for two seconds,
 // and that no worker holds: this relay takes them over, so that not all rebuild
-// them together. Rows of ended epochs are never pushed again. Walks
-// dispatches_by_age.
-func (q *Queries) TakeOverUnpushed(ctx context.Context, relayID string) ([]TakeOverUnpushedRow, error) {
-	rows, err := q.db.Query(ctx, takeOverUnpushed, relayID)
+// them together. Only of queues it can push to: rows of one that it cannot reach
+// would fill the limit at every turn. Rows of ended epochs are never pushed again.
+// Walks dispatches_by_age.
+func (q *Queries) TakeOverUnpushed(ctx context.Context, arg TakeOverUnpushedParams) ([]TakeOverUnpushedRow, error) {
+	rows, err := q.db.Query(ctx, takeOverUnpushed, arg.RelayID, arg.QueueNames)
 	if err != nil {
 		return nil, err
 	}

@@ -367,20 +367,20 @@ const workersBehind = `-- name: WorkersBehind :one
 SELECT count(*)::bigint AS behind
 FROM outbox.processes AS p
 WHERE p.role = 'worker'
-  AND p.beat_at > now() - $1::bigint * interval '1 millisecond'
-  AND (p.epochs ->> $2::text)::bigint < $3::bigint
+  AND (p.epochs ->> $1::text)::bigint < $2::bigint
 `
 
 type WorkersBehindParams struct {
-	LeaseMs   int64
 	QueueName string
 	Epoch     int64
 }
 
-// How many living workers that serve the queue have not yet announced in the epoch
-// what they run. A worker that does not serve it has no such key.
+// How many workers that serve the queue have not yet announced in the epoch what they
+// run. However long ago their last beat was: one that is cut off from Postgres alone
+// runs and renews as ever. One that crashed is forgotten after an hour; until then
+// settling takes a lease. A worker that does not serve the queue has no such key.
 func (q *Queries) WorkersBehind(ctx context.Context, arg WorkersBehindParams) (int64, error) {
-	row := q.db.QueryRow(ctx, workersBehind, arg.LeaseMs, arg.QueueName, arg.Epoch)
+	row := q.db.QueryRow(ctx, workersBehind, arg.QueueName, arg.Epoch)
 	var behind int64
 	err := row.Scan(&behind)
 	return behind, err

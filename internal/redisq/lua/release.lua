@@ -18,6 +18,7 @@ for i = #members, 1, -1 do -- the first job is pushed last: it is taken first
 end
 if #removed == 0 then return {'OK', 0} end
 redis.call('ZREM', leases, unpack(removed))
+redis.call('HINCRBY', meta, 'releases', 1) -- for the audit: the one way from a lease back into the window
 for i, envelopes in ipairs(back) do
   if #envelopes > 0 then redis.call('RPUSH', KEYS[1 + i], unpack(envelopes)) end
 end

@@ -21,7 +21,7 @@ import (
 
 // order is what a payload tells the handler.
 type order struct {
-	Do   string `json:"do"`   // "" ends at once; sleep, deaf, wait, die, fail
+	Do   string `json:"do"`   // "" ends at once; sleep, deaf, wait, die, panic, fail
 	MS   int    `json:"ms"`   // of sleep, and of deaf, which does not listen to its context
 	File string `json:"file"` // wait ends well when it is there
 }
@@ -66,7 +66,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if addr := os.Getenv("E2E_HTTP"); addr != "" {
-		window, err := svc.Window(ctx, addr)
+		window, err := svc.Window(ctx, addr, w)
 		if err != nil {
 			return err
 		}
@@ -117,6 +117,8 @@ func obey(ctx context.Context, o order) error {
 	case "die":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // a process may always kill itself
 		select {}
+	case "panic":
+		panic("told to panic")
 	case "fail":
 		return errors.New("told to fail")
 	}

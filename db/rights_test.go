@@ -1,0 +1,108 @@
+package db_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/penguinmails/rookery/db"
+	"github.com/penguinmails/rookery/internal/devstack/devtest"
+)
+
+func (w *world) rights(url string) db.Rights {
+	w.Helper()
+	f, err := db.Diagnose(w.Context(), url)
+	if err != nil {
+		w.Fatalf("Diagnose: %v", err)
+	}
+	return f.Rights
+}
+
+// Each role has its own rights and not all of the others'; rookery_server has all.
+func TestRights_OfEachRole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, c := range []struct {
+		role     string
+		complete []string
+	}{
+		{"rookery_relay", []string{db.RelayRole, db.WorkerRole}}, // whatever a worker may, and more
+		{"rookery_worker", []string{db.WorkerRole}},
+		{"rookery_api", []string{db.APIRole}},
+		{"rookery_server", []string{db.APIRole, db.RelayRole, db.WorkerRole}},
+		{"rookery_producer", nil},
+		{"rookery_readonly", nil},
+	} {
+		r := w.rights(devtest.Login(t, w.url, c.role))
+		var complete []string
+		for role, missing := range r.Missing {
+			if len(missing) == 0 {
+				complete = append(complete, role)
+			}
+		}
+		slices.Sort(complete)
+		if !slices.Equal(complete, c.complete) || len(r.Missing) != 3 || r.Superuser || r.Owner {
+			t.Errorf("rights of %s = complete for %v, superuser %t, owner %t, want %v and neither; missing: %v", c.role, complete, r.Superuser, r.Owner, c.complete, r.Missing)
+		}
+	}
+	if r := w.rights(w.url); !r.Superuser || !r.Owner || len(r.Missing[db.APIRole]) != 0 {
+		t.Errorf("rights of postgres = %+v, want a superuser who lacks nothing", r)
+	}
+}
+
+// What is lacking is named, whatever kind of right it is: here workers are given more
+// than rookery_server has.
+func TestRights_NamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	login := devtest.Login(t, w.url, "rookery_server")
+	w.exec(`CREATE FUNCTION outbox.extra() RETURNS integer LANGUAGE sql AS 'SELECT 1'`)
+	w.exec(`REVOKE ALL ON FUNCTION outbox.extra() FROM PUBLIC`)
+	for _, right := range []string{"EXECUTE ON FUNCTION outbox.extra()", "INSERT ON outbox.seals", "UPDATE (secret) ON outbox.seals", "CREATE ON SCHEMA outbox"} {
+		w.exec("GRANT " + right + " TO rookery_worker")
+	}
+	want := []string{"EXECUTE on extra()", "CREATE on schema outbox", "INSERT on seals", "UPDATE on seals.secret"}
+	if got := w.rights(login).Missing[db.WorkerRole]; !slices.Equal(got, want) {
+		t.Errorf("Missing = %q, want %q", got, want)
+	}
+}
+
+// What each part must not be able to do, tried by a user who has its role.
+func TestRights_EachPartIsRefusedTheRest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(1)
+	everybody := []string{
+		"UPDATE outbox.jobs SET payload = '{}'", "UPDATE outbox.jobs SET queue_name = 'x'", "UPDATE outbox.jobs SET priority = 0", "UPDATE outbox.jobs SET headers = NULL",
+		"DELETE FROM outbox.jobs", "TRUNCATE outbox.jobs", "DROP TABLE outbox.ready", "ALTER TABLE outbox.jobs DISABLE TRIGGER ALL", "CREATE TABLE outbox.mine (a int)",
+		"INSERT INTO outbox.seals (id, secret) VALUES (1, decode(repeat('00', 32), 'hex'))", "UPDATE outbox.seals SET retired_at = now(), secret = ''", "DELETE FROM outbox.seals",
+		"SELECT outbox.rotate_seals()", "UPDATE outbox.attempts SET outcome = 'x'", "DELETE FROM outbox.attempts", "UPDATE outbox.dead_letters SET reason = 'x'",
+		"DELETE FROM outbox.queues", "DELETE FROM rookery_migrations", "UPDATE rookery_migrations SET is_applied = false",
+	}
+	for role, more := range map[string][]string{
+		db.RelayRole: {
+			"SELECT * FROM outbox.attempts", "UPDATE outbox.queues SET paused = true", "SELECT outbox.cancel(1)", "SELECT outbox.redrive(1)",
+			"INSERT INTO outbox.jobs (run_at) VALUES (now())", "DELETE FROM outbox.dead_letters", "SELECT * FROM outbox.spooled",
+		},
+		db.WorkerRole: {
+			"INSERT INTO outbox.jobs DEFAULT VALUES", "INSERT INTO outbox.jobs (payload) VALUES ('{}')", "UPDATE outbox.queues SET epoch = 9", "INSERT INTO outbox.queues (name) VALUES ('x')",
+			"DELETE FROM outbox.dispatches", "DELETE FROM outbox.scheduled", "DELETE FROM outbox.cancels", "SELECT * FROM outbox.cancels", "SELECT outbox.cancel(1)", "SELECT outbox.redrive(1)",
+			"SELECT outbox.enqueue()", "SELECT * FROM outbox.spooled",
+		},
+		db.APIRole: {
+			"SELECT secret FROM outbox.seals", "SELECT * FROM outbox.seals", "UPDATE outbox.queues SET epoch = 9", "DELETE FROM outbox.dispatches", "INSERT INTO outbox.dispatches DEFAULT VALUES",
+			"INSERT INTO outbox.jobs (status) VALUES ('dispatched')", "INSERT INTO outbox.jobs (dispatch_id) VALUES (1)", "DELETE FROM outbox.cancels", "DELETE FROM outbox.processes", "INSERT INTO outbox.attempts DEFAULT VALUES",
+		},
+	} {
+		side := sidePool(t, devtest.Login(t, w.url, role))
+		for _, sql := range slices.Concat(everybody, more) {
+			_, err := side.Exec(t.Context(), sql)
+			if err == nil || !strings.Contains(err.Error(), "42501") {
+				t.Errorf("%s as %s = %v, want it refused (42501)", sql, role, err)
+			}
+		}
+	}
+	if n := get[int](w, "SELECT count(*) FROM outbox.jobs WHERE status = 'queued'"); n != 1 {
+		t.Errorf("jobs = %d, want the one untouched", n)
+	}
+}
