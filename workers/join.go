@@ -161,14 +161,14 @@ func (w *Worker) verifyCall(ctx context.Context, part []*attempt) ([]job.Ref, er
 	return w.store.Verify(ctx, refs(part))
 }
 
-// lose ends an attempt that is over: somebody took it back. It reports whether the
-// attempt had no outcome yet.
-func (w *Worker) lose(a *attempt, now time.Time) bool {
+// lose ends an attempt that is over: somebody took it back.
+func (w *Worker) lose(a *attempt, now time.Time) {
 	tell, lost := w.held.drop(a, now)
-	return w.tellLost(a, tell, lost)
+	w.tellLost(a, tell, lost)
 }
 
-// loseLeased is lose for what Redis said of an attempt that is leased there.
+// loseLeased is lose for what Redis said of an attempt that is leased there. It reports
+// whether the attempt had no outcome yet.
 func (w *Worker) loseLeased(a *attempt, now time.Time) bool {
 	tell, lost := w.held.dropLeased(a, now)
 	return w.tellLost(a, tell, lost)

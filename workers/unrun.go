@@ -42,10 +42,15 @@ func (w *Worker) unreadable(ctx context.Context, a *attempt) {
 // are not run, and nothing is said to Postgres, since they may name an attempt that is
 // another's.
 func (w *Worker) refuseForged(ctx context.Context, q *queue, forged []job.Ref) {
+	if len(forged) == 0 {
+		return
+	}
+	w.metrics.forged.WithLabelValues(q.name).Add(float64(len(forged)))
+	w.log.ErrorContext(ctx, "entries in redis are not from a relay of ours and were not run", keyQueue, q.name, keyCount, len(forged), keyJob, forged[0].ID)
 	for _, ref := range forged {
-		w.metrics.forged.WithLabelValues(q.name).Inc()
-		w.log.ErrorContext(ctx, "an entry in redis is not from a relay of ours and was not run", keyQueue, q.name, keyJob, ref.ID, keyDispatch, ref.DispatchID)
-		w.acks.add(q, ref)
+		if ref != (job.Ref{}) { // else not even its head can be read
+			w.acks.add(q, ref)
+		}
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/penguinmails/rookery"
-	"github.com/penguinmails/rookery/workers"
 )
 
 func serveCommand(s *settings) *cobra.Command {
@@ -85,7 +84,7 @@ func relayCommand(s *settings) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return runBeside(ctx, svc, addr, nil, relay.Run)
+				return runBeside(ctx, addr, relay.Run, func() (runner, error) { return svc.Window(ctx, addr, nil) })
 			})
 		},
 	}
@@ -171,7 +170,7 @@ func runWorker(cmd *cobra.Command, s *settings, p rookery.Program, addr string) 
 		if err != nil {
 			return err
 		}
-		return runBeside(ctx, svc, addr, w, w.Run)
+		return runBeside(ctx, addr, w.Run, func() (runner, error) { return svc.Window(ctx, addr, w) })
 	})
 }
 
@@ -198,12 +197,15 @@ func withService(ctx context.Context, c rookery.Config, do func(context.Context,
 	return errors.Join(do(ctx, svc), svc.Close())
 }
 
+// runner is what runs until its context ends.
+type runner interface{ Run(context.Context) error }
+
 // runBeside runs do, and the window for people and probes when there is an address.
-func runBeside(ctx context.Context, svc *rookery.Service, addr string, w *workers.Worker, do func(context.Context) error) error {
+func runBeside(ctx context.Context, addr string, do func(context.Context) error, open func() (runner, error)) error {
 	if addr == "" {
 		return runAll(ctx, do)
 	}
-	window, err := svc.Window(ctx, addr, w)
+	window, err := open()
 	if err != nil {
 		return err
 	}
