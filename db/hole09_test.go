@@ -157,3 +157,21 @@ func TestHole09_TakeOverByTwoAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// After a failover the ledger may have lost that a batch was pushed, and Redis may have
+// forgotten it: until an epoch of this Postgres is begun nothing is rebuilt.
+func TestHole03_NothingIsTakenOverOfAnotherPostgres(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(1)
+	w.claim(1)
+	w.exec("UPDATE outbox.dispatches SET created_at = now() - interval '1 minute', taken_at = now() - interval '1 minute'")
+	w.exec("UPDATE outbox.queues SET life = 'another/1' || life")
+	if got, err := w.TakeOver(t.Context(), relay, []string{queue}); err != nil || len(got) != 0 {
+		t.Errorf("TakeOver in another Postgres' epoch = %v, %v, want none", got, err)
+	}
+	w.exec("UPDATE outbox.queues SET life = replace(life, 'another/1', '')")
+	if got, err := w.TakeOver(t.Context(), relay, []string{queue}); err != nil || len(got) != 1 {
+		t.Errorf("TakeOver in this Postgres' epoch = %v, %v, want one batch", got, err)
+	}
+}

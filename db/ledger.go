@@ -3,6 +3,8 @@ package db
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,8 +17,8 @@ import (
 // them; at most twenty. A batch without jobs has none left to push.
 func (s *Store) TakeOver(ctx context.Context, relayID string, queues []string) ([]job.Batch, error) {
 	var out []job.Batch
-	err := s.do(ctx, "take over", func(q *query.Queries) error {
-		rows, err := q.TakeOverUnpushed(ctx, query.TakeOverUnpushedParams{RelayID: relayID, QueueNames: queues})
+	err := s.on(ctx, "take over", func(q *query.Queries, life string) error {
+		rows, err := q.TakeOverUnpushed(ctx, query.TakeOverUnpushedParams{RelayID: relayID, QueueNames: queues, Life: life})
 		if err != nil {
 			return err
 		}
@@ -62,7 +64,8 @@ func (s *Store) Sweep(ctx context.Context, from job.Cursor) (job.Sweep, error) {
 }
 
 // Requeue takes attempts back and returns those it took; the others are over, or
-// the epoch is.
+// the epoch is. The error is a [*job.BusyError] when some of the jobs, and not all, are
+// locked by others.
 func (s *Store) Requeue(ctx context.Context, r job.Requeue) ([]job.Verdict, error) {
 	var out []job.Verdict
 	p := query.RequeueAttemptsParams{QueueName: r.QueueName, Epoch: r.Epoch}
@@ -79,6 +82,11 @@ func (s *Store) Requeue(ctx context.Context, r job.Requeue) ([]job.Verdict, erro
 		}
 		return err
 	})
+	if errors.Is(err, job.ErrConflict) && len(p.JobIDs) > 1 {
+		if busy := s.busy(ctx, p.JobIDs); busy != nil {
+			return nil, fmt.Errorf("requeue: %w", busy)
+		}
+	}
 	return out, err
 }
 

@@ -21,22 +21,22 @@ import (
 func (s *Store) Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
 	out, err := s.reconcile(ctx, workerID, outcomes)
 	if errors.Is(err, job.ErrConflict) && len(outcomes) > 1 {
-		if busy := s.busy(ctx, outcomes); busy != nil {
+		ids := make([]int64, len(outcomes))
+		for i, o := range outcomes {
+			ids[i] = o.Ref.ID
+		}
+		if busy := s.busy(ctx, ids); busy != nil {
 			return nil, fmt.Errorf("reconcile: %w", busy)
 		}
 	}
 	return out, err
 }
 
-// busy returns nil when nobody, or somebody else's lock of all, is in the way, and when
-// Postgres does not say.
-func (s *Store) busy(ctx context.Context, outcomes []job.Outcome) *job.BusyError {
-	free := make(map[int64]bool, len(outcomes))
+// busy says which of ids others have locked. It returns nil when that is none of them
+// any more, or all, and when Postgres does not say.
+func (s *Store) busy(ctx context.Context, ids []int64) *job.BusyError {
+	free := make(map[int64]bool, len(ids))
 	err := s.do(ctx, "look for locks", func(q *query.Queries) error {
-		ids := make([]int64, len(outcomes))
-		for i, o := range outcomes {
-			ids[i] = o.Ref.ID
-		}
 		found, err := q.FreeJobs(ctx, ids)
 		for _, id := range found {
 			free[id] = true
@@ -47,9 +47,9 @@ func (s *Store) busy(ctx context.Context, outcomes []job.Outcome) *job.BusyError
 		return nil
 	}
 	var busy job.BusyError
-	for _, o := range outcomes {
-		if !free[o.Ref.ID] {
-			busy.IDs = append(busy.IDs, o.Ref.ID)
+	for _, id := range ids {
+		if !free[id] {
+			busy.IDs = append(busy.IDs, id)
 		}
 	}
 	if len(busy.IDs) == 0 {

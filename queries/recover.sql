@@ -4,14 +4,15 @@
 -- Batches of the present epoch that nobody has recorded as pushed for two seconds,
 -- and that no worker holds: this relay takes them over, so that not all rebuild
 -- them together. Only of queues it can push to: rows of one that it cannot reach
--- would fill the limit at every turn. Rows of ended epochs are never pushed again.
--- Walks dispatches_by_age.
+-- would fill the limit at every turn. Rows of ended epochs are never pushed again, nor
+-- those of another Postgres' epoch: this one may have lost the record of a push that
+-- Redis has long forgotten. Walks dispatches_by_age.
 UPDATE outbox.dispatches AS d
 SET relay_id = @relay_id, taken_at = now()
 WHERE d.id = ANY (ARRAY(
     SELECT old.id
     FROM outbox.dispatches AS old
-    WHERE old.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = old.queue_name)
+    WHERE old.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = old.queue_name AND q.life = @life)
       AND old.queue_name = ANY (@queue_names::text[])
       AND old.created_at < now() - interval '2 seconds'
       AND old.taken_at < now() - interval '2 seconds'

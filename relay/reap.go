@@ -54,6 +54,15 @@ func (r *Relay) reap(ctx context.Context, q *queue) error {
 // takeBack requeues attempts that Redis lists as lost, and drops them there.
 func (r *Relay) takeBack(ctx context.Context, b belief, lost []job.LostAttempt) error {
 	taken, err := r.store.Requeue(ctx, job.Requeue{QueueName: b.name, Epoch: b.epoch, Attempts: lost})
+	var busy *job.BusyError
+	if errors.As(err, &busy) {
+		// Somebody has locked a job's row: the others come back without it, which stays
+		// in lost for a later turn.
+		free := slices.DeleteFunc(slices.Clone(lost), func(a job.LostAttempt) bool { return slices.Contains(busy.IDs, a.Ref.ID) })
+		if len(free) > 0 && len(free) < len(lost) {
+			return errors.Join(err, r.takeBack(ctx, b, free))
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -195,3 +195,22 @@ func TestHole20_PausedQueueStaysPausedThroughAFlush(t *testing.T) {
 		t.Errorf("first after the pause is job %d, want the lost one, %d", got[0].ID, silent[0].ID)
 	}
 }
+
+// A job whose row somebody has locked is left for later; the others that were lost
+// with it come back.
+func TestReap_LockedJobKeepsNoOthers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start(t, wiring{Options: relay.Options{Lease: quick}})
+	h.insert(t, "q", 20)
+	jobs := h.takeFor(t, "q", 20, quick)
+	tx := h.begin(t)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE`, jobs[7].ID); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, 19, "the others lost", `SELECT count(*) FROM outbox.jobs WHERE lost_count = 1`)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, 20, "the last one lost", `SELECT count(*) FROM outbox.jobs WHERE lost_count = 1`)
+}

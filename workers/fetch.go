@@ -156,7 +156,7 @@ func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (mo
 			w.accept(life, q, taken, now, f, nil)
 			return taken.More || len(taken.Jobs)+len(taken.Broken) >= limit
 		}
-		if !w.takeRefused(life, q, epoch, err) || !w.adopt(q) {
+		if !w.takeRefused(life, q, epoch, now, err) || !w.adopt(q) {
 			return false
 		}
 	}
@@ -198,8 +198,9 @@ func (w *Worker) takeCall(ctx context.Context, t job.Take) (job.Taken, error) {
 
 // takeRefused reports whether err is an answer (STALE), after which the next take
 // has a new token. After anything else Redis may or may not have leased jobs to us,
-// and the same token asks again, later.
-func (w *Worker) takeRefused(ctx context.Context, q *queue, epoch int64, err error) bool {
+// and the same token asks again, later; after a take that hung, not before direct mode
+// may begin: each holds up the other queues.
+func (w *Worker) takeRefused(ctx context.Context, q *queue, epoch int64, sent time.Time, err error) bool {
 	if w.stale(ctx, q, epoch, err) {
 		q.token = ""
 		return true
@@ -207,9 +208,12 @@ func (w *Worker) takeRefused(ctx context.Context, q *queue, epoch int64, err err
 	if q.retry.failures == 0 {
 		w.log.WarnContext(ctx, "cannot take jobs", keyQueue, q.name, keyError, err)
 	}
-	q.unanswered(time.Now())
+	q.unanswered(sent)
 	w.metrics.errors.WithLabelValues("take").Inc()
 	q.again = time.Now().Add(q.retry.next())
+	if time.Since(sent) >= redisTime {
+		q.again = sent.Add(w.o.Beat)
+	}
 	return false
 }
 

@@ -66,7 +66,7 @@ func (w *Worker) ask(ctx context.Context, r *row) {
 		w.held.unask(r) // its attempts have the fence they had; the next look asks anew
 	}
 	if err != nil {
-		w.holdFailed(ctx, []*row{r}, err)
+		w.holdFailed(ctx, []*row{r}, sent, err)
 		return
 	}
 	w.postgresAnswered()
@@ -88,7 +88,7 @@ func (w *Worker) renewHeld(ctx context.Context, rows []*row) {
 	sent := time.Now()
 	current, cancelled, err := w.store.Renew(ctx, w.o.ID, w.o.Lease, ids)
 	if err != nil {
-		w.holdFailed(ctx, rows, err)
+		w.holdFailed(ctx, rows, sent, err)
 		return
 	}
 	w.postgresAnswered()
@@ -101,10 +101,13 @@ func (w *Worker) renewHeld(ctx context.Context, rows []*row) {
 	}
 }
 
-func (w *Worker) holdFailed(ctx context.Context, rows []*row, err error) {
+// holdFailed has the call for rows, sent at sent, made again: a second after that, and
+// so at once when it was waited for in vain. A call that a Postgres that stood still
+// did not answer in a beat leaves a second for the next.
+func (w *Worker) holdFailed(ctx context.Context, rows []*row, sent time.Time, err error) {
 	w.metrics.errors.WithLabelValues("hold").Inc()
 	w.log.WarnContext(ctx, "cannot hold attempts in postgres", keyCount, len(rows), keyError, err)
-	w.held.rest(rows, time.Now().Add(w.o.Beat/5))
+	w.held.rest(rows, sent.Add(w.o.Beat/5))
 }
 
 // stray makes rows for the attempts whose lease was not renewed for silence, or whose

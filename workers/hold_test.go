@@ -102,6 +102,36 @@ func TestHold_RedisAwayForAMinute(t *testing.T) {
 	})
 }
 
+// Postgres stands still for a beat just when attempts are to be held: the question is
+// asked again before their leases are over.
+func TestHold_PostgresStandsStillMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outage
+		var asked atomic.Bool
+		s := slow{d: 30 * time.Second}
+		m := newMemory()
+		m.before = func(call string) error {
+			if call == "hold" && !asked.Swap(true) {
+				time.Sleep(job.Beat)
+				return errAway
+			}
+			return o.before(call)
+		}
+		m.push("q", envelopes("k", 1, 3)...)
+		r := start(t, m, s.work)
+		r.sleep(time.Second)
+		o.redis.Store(true)
+		r.sleep(40 * time.Second)
+		for id := int64(1); id <= 3; id++ {
+			r.wantRecorded(id, job.Succeeded)
+		}
+		if cause := s.cause.Load(); cause != nil || s.runs.Load() != 3 {
+			t.Errorf("handlers ended with %v in %d runs, want 3 runs to their end", cause, s.runs.Load())
+		}
+		r.end()
+	})
+}
+
 // A short silence of Redis moves nothing.
 func TestHold_NotForAShortSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

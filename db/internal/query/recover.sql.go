@@ -153,8 +153,8 @@ SET relay_id = $1, taken_at = now()
 WHERE d.id = ANY (ARRAY(
     SELECT old.id
     FROM outbox.dispatches AS old
-    WHERE old.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = old.queue_name)
-      AND old.queue_name = ANY ($2::text[])
+    WHERE old.epoch = (SELECT q.epoch FROM outbox.queues AS q WHERE q.name = old.queue_name AND q.life = $2)
+      AND old.queue_name = ANY ($3::text[])
       AND old.created_at < now() - interval '2 seconds'
       AND old.taken_at < now() - interval '2 seconds'
       AND old.seq IS NULL
@@ -168,6 +168,7 @@ RETURNING d.id, d.queue_name, d.epoch, d.job_ids
 
 type TakeOverUnpushedParams struct {
 	RelayID    string
+	Life       string
 	QueueNames []string
 }
 
@@ -182,10 +183,11 @@ type TakeOverUnpushedRow struct {
 // Batches of the present epoch that nobody has recorded as pushed for two seconds,
 // and that no worker holds: this relay takes them over, so that not all rebuild
 // them together. Only of queues it can push to: rows of one that it cannot reach
-// would fill the limit at every turn. Rows of ended epochs are never pushed again.
-// Walks dispatches_by_age.
+// would fill the limit at every turn. Rows of ended epochs are never pushed again, nor
+// those of another Postgres' epoch: this one may have lost the record of a push that
+// Redis has long forgotten. Walks dispatches_by_age.
 func (q *Queries) TakeOverUnpushed(ctx context.Context, arg TakeOverUnpushedParams) ([]TakeOverUnpushedRow, error) {
-	rows, err := q.db.Query(ctx, takeOverUnpushed, arg.RelayID, arg.QueueNames)
+	rows, err := q.db.Query(ctx, takeOverUnpushed, arg.RelayID, arg.Life, arg.QueueNames)
 	if err != nil {
 		return nil, err
 	}
