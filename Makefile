@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos chaos-short chaos-marathon servers clean
+.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos chaos-short chaos-marathon model servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-short: servers ## the quick tests, without the race detector
 
 bench: servers ## Go's benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+model: ## search the whole state space of the protocol (make test does a part of it)
+	go test -count=1 -v -run 'TestProtocol|TestWindow|TestDoc|TestRules' -timeout 10m ./test/model
 
 # SEED=n repeats a run, RUNS, PARALLEL and ONLY=fault,family choose; the machine
 # should have nothing else to do.
