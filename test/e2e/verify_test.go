@@ -129,7 +129,7 @@ func TestCheck_FindsPlantedDefects(t *testing.T) {
 		{"healthy process", func(_ *facts, a *allowance) { a.excused = map[int]bool{} }, "attempt 1 of job 2 ran in a healthy process, and another one after it"},
 		{"excused process", func(_ *facts, a *allowance) { a.excused = map[int]bool{0: true} }, ""},
 		{"too many runs", func(_ *facts, a *allowance) { a.reruns = 0 }, "1 runs beyond the first, want at most 0"},
-		{"stuck", func(f *facts, _ *allowance) { f.jobs[1] = jobRow{ID: 1, Status: "running", Dispatch: 10} }, "job 1 is running, want completed"},
+		{"stuck", func(f *facts, _ *allowance) { f.jobs[1] = jobRow{ID: 1, Status: "running", Dispatch: 10, Attempts: 1} }, "job 1 is running, want completed"},
 		{"wanted otherwise", func(_ *facts, a *allowance) { a.status = map[int64]string{1: "dead"} }, "job 1 is completed, want dead"},
 		{"completed by nobody", func(f *facts, _ *allowance) { f.runs[0].how = "failed" }, "job 1 is completed, and no run of its last attempt ended well"},
 		{"completed unrun", func(f *facts, _ *allowance) { f.runs = f.runs[1:] }, "job 1 is completed, and no run of its last attempt ended well"},
