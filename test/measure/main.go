@@ -6,6 +6,7 @@
 //
 //	make build && go run ./test/measure drain
 //	make build && go run ./test/measure latency
+//	make build && go run ./test/measure direct     # drain, with Redis gone
 //
 // Machines are shared and noisy: compare ratios of runs side by side, not figures
 // of different days. bench/ will measure against other systems.
@@ -41,11 +42,13 @@ func main() {
 	var err error
 	switch mode {
 	case "drain":
-		err = drainRuns(ctx, *program, *jobs, *runs, *together)
+		err = drainRuns(*runs, *jobs, func() (drained, error) { return drain(ctx, *program, *jobs, *together) })
+	case "direct":
+		err = drainRuns(*runs, *jobs, func() (drained, error) { return direct(ctx, *program, *jobs) })
 	case "latency":
 		err = latency(ctx, *program, *rate, time.Duration(*seconds)*time.Second)
 	default:
-		err = fmt.Errorf("%q is neither drain nor latency", mode)
+		err = fmt.Errorf("%q is not drain, direct or latency", mode)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "measure:", err)
@@ -61,10 +64,10 @@ type drained struct {
 
 func (d drained) cpu() time.Duration { return d.postgres + d.redis + d.relay + d.worker }
 
-func drainRuns(ctx context.Context, program string, jobs, runs int, together bool) error {
+func drainRuns(runs, jobs int, run func() (drained, error)) error {
 	var all []drained
 	for i := range runs {
-		d, err := drain(ctx, program, jobs, together)
+		d, err := run()
 		if err != nil {
 			return err
 		}
@@ -103,19 +106,8 @@ func drain(ctx context.Context, program string, jobs int, together bool) (d drai
 			return d, err
 		}
 	}
-	for {
-		left, err := unfinished(ctx, h.pool, jobs)
-		if err != nil {
-			return d, err
-		}
-		if left == 0 {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return d, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
+	if err := h.done(ctx, jobs); err != nil {
+		return d, err
 	}
 	d.elapsed = time.Since(began)
 	after := h.used()
@@ -129,7 +121,7 @@ func drain(ctx context.Context, program string, jobs int, together bool) (d drai
 // rows, so as not to be part of what is measured.
 func unfinished(ctx context.Context, pool *pgxpool.Pool, jobs int) (n int, err error) {
 	const tail = `SELECT $1 - count(*) FROM (SELECT status FROM outbox.jobs ORDER BY id DESC LIMIT $1) AS t WHERE status = 'completed'`
-	if err = pool.QueryRow(ctx, tail, 200).Scan(&n); err != nil || n > 0 {
+	if err = pool.QueryRow(ctx, tail, min(jobs, 200)).Scan(&n); err != nil || n > 0 {
 		return n, err
 	}
 	return n, pool.QueryRow(ctx, `SELECT $1 - count(*) FROM outbox.jobs WHERE status = 'completed'`, jobs).Scan(&n)
