@@ -35,6 +35,15 @@ type drainer struct {
 	retiredAt time.Time // by the monotonic clock
 }
 
+// prepare looks into the spool once before the first request: the spool keeps nothing
+// until it has read the seal keys from Postgres, and a Postgres that answers now may be
+// gone a moment later. What goes wrong, run meets again and says.
+func (d *drainer) prepare(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, spoolTimeout)
+	defer cancel()
+	_, _ = d.spool.Peek(ctx, "")
+}
+
 // run drains until ctx ends.
 func (d *drainer) run(ctx context.Context) {
 	pause := time.NewTicker(drainPause)

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -137,5 +140,58 @@ func TestDrainer_EndsWithItsContext(t *testing.T) {
 	newDrainer(t, spool, keyed).run(ctx)
 	if len(spool.entries) != 1 || len(spool.refused) != 0 {
 		t.Errorf("left %q, set aside %v, want the entry untouched", spool.kinds(), spool.refused)
+	}
+}
+
+// latePeek is a spool whose first look takes a while.
+type latePeek struct {
+	fakeSpool
+	began, end chan struct{}
+	done       atomic.Bool
+}
+
+func (l *latePeek) Peek(ctx context.Context, after string) (job.SpoolPage, error) {
+	if !l.done.Load() {
+		close(l.began)
+		<-l.end
+		l.done.Store(true)
+	}
+	return l.fakeSpool.Peek(ctx, after)
+}
+
+// The seal keys are read before the first request: Postgres may be gone after it.
+func TestSpool_IsReadyBeforeTheFirstRequest(t *testing.T) {
+	t.Parallel()
+	spool := &latePeek{began: make(chan struct{}), end: make(chan struct{})}
+	var early atomic.Bool
+	jobs := &fakeJobs{before: func(context.Context) { early.Store(!spool.done.Load()) }}
+	s := newServer(t, jobs, Options{Addr: "127.0.0.1:0", Spool: spool, Keyed: &fakeKeyed{}})
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	<-spool.began
+	answered := make(chan error, 1)
+	go func() {
+		r, err := http.Post("http://"+s.Addr()+"/v1/jobs", "application/json", strings.NewReader(`{"queue": "q", "kind": "k"}`))
+		if err == nil {
+			err = r.Body.Close()
+		}
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Fatalf("answered (%v) before the spool was looked at", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(spool.end)
+	if err := <-answered; err != nil || early.Load() {
+		t.Errorf("POST = %v, inserted before the spool was looked at: %t; want nil, false", err, early.Load())
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
 	}
 }

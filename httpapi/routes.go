@@ -4,16 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"mime"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -168,37 +162,4 @@ func encode(v any) ([]byte, error) {
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(v)
 	return b.Bytes(), err
-}
-
-// readBody returns the body of a JSON request of at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	kind, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
-	charset, given := params["charset"]
-	if err != nil || kind != echo.MIMEApplicationJSON || given && !strings.EqualFold(charset, "utf-8") {
-		return nil, newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent as Content-Type: application/json, in UTF-8")
-	}
-	if r.Header.Get(echo.HeaderContentEncoding) != "" {
-		return nil, newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent without Content-Encoding")
-	}
-	if r.ContentLength > limit {
-		return nil, bodyTooLarge(limit)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	var timeout net.Error
-	switch {
-	case err == nil:
-		return body, nil
-	case errors.As(err, &tooLarge):
-		return nil, bodyTooLarge(limit)
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return nil, newProblem(http.StatusRequestTimeout, codeRequestTimeout, "the body did not arrive in time")
-	}
-	p := newProblem(http.StatusBadRequest, codeMissingBody, "the body broke off")
-	p.cause = err
-	return nil, p
-}
-
-func bodyTooLarge(limit int64) *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, codeBodyTooLarge, fmt.Sprintf("the body must have at most %d bytes", limit))
 }

@@ -151,6 +151,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stopDraining()
 	if s.o.Spool != nil {
 		d := &drainer{spool: s.o.Spool, keyed: s.o.Keyed, detour: &s.detour, m: s.m, log: s.log, failpoint: s.o.Failpoint}
+		d.prepare(drainCtx) // connections wait meanwhile
 		draining.Go(func() { d.run(drainCtx) })
 	}
 	served := make(chan error, 1) // 1: Serve's goroutine ends even if nobody reads
