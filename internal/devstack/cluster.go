@@ -21,13 +21,14 @@ const slots = 16384
 
 // StartRedisCluster starts masters servers (Redis wants at least 3), shares the
 // hash slots out evenly among them, and returns when every one of them says that
-// the cluster is up, which takes one to three seconds.
-func StartRedisCluster(ctx context.Context, masters int) (*RedisCluster, error) {
+// the cluster is up, which takes one to three seconds. args are more
+// arguments for each server.
+func StartRedisCluster(ctx context.Context, masters int, args ...string) (*RedisCluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	c := &RedisCluster{}
 	for range masters {
-		node, err := startNode(ctx)
+		node, err := startNode(ctx, args)
 		if err != nil {
 			return nil, errors.Join(err, c.Stop())
 		}
@@ -40,16 +41,16 @@ func StartRedisCluster(ctx context.Context, masters int) (*RedisCluster, error) 
 }
 
 // startNode starts a server that is a cluster of its own, on two free ports.
-func startNode(ctx context.Context) (*Redis, error) {
+func startNode(ctx context.Context, args []string) (*Redis, error) {
 	var failed error
 	for range 5 {
 		bus, err := freePort(ctx)
 		if err != nil {
 			return nil, err
 		}
-		node, err := StartRedis(ctx, RedisOptions{Args: []string{
+		node, err := StartRedis(ctx, RedisOptions{Args: append([]string{
 			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus), "--cluster-node-timeout", "5000",
-		}})
+		}, args...)})
 		if err == nil || ctx.Err() != nil || portFree(ctx, bus) {
 			return node, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ type Pooler struct {
 	binary string
 	folder *folder
 	port   int
+	users  []string
 
 	mu   sync.Mutex // guards proc and target
 	proc *process
@@ -24,9 +26,10 @@ type Pooler struct {
 }
 
 // StartPooler starts a PgBouncer in front of the Postgres that listens at target, in
-// a folder that goes with Stop. The error is a [*MissingError] when it is not
-// installed.
-func StartPooler(ctx context.Context, target string) (*Pooler, error) {
+// a folder that goes with Stop. It lets users in, without a password, and each is
+// itself in Postgres; without users, it lets everybody in as postgres. The error is a
+// [*MissingError] when it is not installed.
+func StartPooler(ctx context.Context, target string, users ...string) (*Pooler, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	tools, err := FindTools(ctx)
@@ -41,7 +44,7 @@ func StartPooler(ctx context.Context, target string) (*Pooler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start pooler: %w", err)
 	}
-	p := &Pooler{binary: tools.PgBouncer, folder: f, host: target}
+	p := &Pooler{binary: tools.PgBouncer, folder: f, host: target, users: users}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.port, err = onFreePort(ctx, 0, func(port int) error { return p.launchLocked(ctx, port) }); err != nil {
@@ -56,13 +59,24 @@ func (p *Pooler) configureLocked(port int) error {
 	if err != nil {
 		return fmt.Errorf("pooler: %w", err)
 	}
+	user, auth := " user=postgres", "auth_type = any"
+	if len(p.users) > 0 {
+		user, auth = "", "auth_type = trust\nauth_file = "+p.folder.join("users")
+		var list strings.Builder
+		for _, name := range p.users {
+			fmt.Fprintf(&list, "%q \"\"\n", name)
+		}
+		if err := os.WriteFile(p.folder.join("users"), []byte(list.String()), 0o644); err != nil {
+			return err
+		}
+	}
 	text := fmt.Sprintf(`[databases]
-* = host=%s port=%s user=postgres
+* = host=%s port=%s%s
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %d
 unix_socket_dir =
-auth_type = any
+%s
 pool_mode = transaction
 default_pool_size = 20
 max_client_conn = 500
@@ -70,7 +84,7 @@ server_login_retry = 1
 server_connect_timeout = 3
 log_connections = 0
 log_disconnections = 0
-`, host, targetPort, port)
+`, host, targetPort, user, port, auth)
 	return os.WriteFile(p.folder.join("pgbouncer.ini"), []byte(text), 0o644)
 }
 

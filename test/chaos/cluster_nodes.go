@@ -28,14 +28,18 @@ type shards struct {
 func theShards(s *stage.Stage) *shards { return s.Prepared.(*shards) }
 
 func withCluster(ctx context.Context, s *stage.Stage) error {
-	masters, err := devstack.StartRedisCluster(ctx, 3)
+	user, err := devstack.RedisUserArgs()
+	if err != nil {
+		return err
+	}
+	masters, err := devstack.StartRedisCluster(ctx, 3, user...)
 	if err != nil {
 		return err
 	}
 	s.Own(masters.Stop)
 	c := &shards{nodes: slices.Clone(masters.Nodes()), slots: map[string]int{}}
 	for i, master := range masters.Nodes() {
-		replica, err := addReplica(ctx, s, i, master)
+		replica, err := addReplica(ctx, s, i, master, user)
 		if err != nil {
 			return err
 		}
@@ -76,7 +80,7 @@ func withCluster(ctx context.Context, s *stage.Stage) error {
 }
 
 // addReplica starts a node and makes it the replica of master.
-func addReplica(ctx context.Context, s *stage.Stage, i int, master *devstack.Redis) (*devstack.Redis, error) {
+func addReplica(ctx context.Context, s *stage.Stage, i int, master *devstack.Redis, user []string) (*devstack.Redis, error) {
 	bus, err := stage.QuietPort()
 	if err != nil {
 		return nil, err
@@ -85,9 +89,9 @@ func addReplica(ctx context.Context, s *stage.Stage, i int, master *devstack.Red
 	if err != nil {
 		return nil, err
 	}
-	replica, err := devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.Options.Dir, fmt.Sprint("replica-", i+1)), Args: []string{
+	replica, err := devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.Options.Dir, fmt.Sprint("replica-", i+1)), Args: append([]string{
 		"--cluster-enabled", "yes", "--cluster-port", port, "--cluster-node-timeout", "5000",
-	}})
+	}, user...)})
 	if err != nil {
 		return nil, err
 	}

@@ -51,17 +51,17 @@ const pooler = "pooler"
 // roleSettings are what `rookery doctor` asks for behind a pooler, which does not let
 // our startup parameters pass.
 const roleSettings = `
-ALTER ROLE postgres SET plan_cache_mode = force_generic_plan;
-ALTER ROLE postgres SET enable_seqscan = off;
-ALTER ROLE postgres SET enable_bitmapscan = off;
-ALTER ROLE postgres SET enable_hashjoin = off;
-ALTER ROLE postgres SET enable_mergejoin = off;
-ALTER ROLE postgres SET enable_material = off;
-ALTER ROLE postgres SET enable_memoize = off;
-ALTER ROLE postgres SET jit = off;
-ALTER ROLE postgres SET lock_timeout = '1s';
-ALTER ROLE postgres SET statement_timeout = '10s';
-ALTER ROLE postgres SET default_transaction_isolation = 'read committed';`
+ALTER ROLE ALL SET plan_cache_mode = force_generic_plan;
+ALTER ROLE ALL SET enable_seqscan = off;
+ALTER ROLE ALL SET enable_bitmapscan = off;
+ALTER ROLE ALL SET enable_hashjoin = off;
+ALTER ROLE ALL SET enable_mergejoin = off;
+ALTER ROLE ALL SET enable_material = off;
+ALTER ROLE ALL SET enable_memoize = off;
+ALTER ROLE ALL SET jit = off;
+ALTER ROLE ALL SET lock_timeout = '1s';
+ALTER ROLE ALL SET statement_timeout = '10s';
+ALTER ROLE ALL SET default_transaction_isolation = 'read committed';`
 
 func withPooler(ctx context.Context, s *stage.Stage) error {
 	if err := devstack.InstallTools(ctx, os.Stderr); err != nil {
@@ -70,7 +70,7 @@ func withPooler(ctx context.Context, s *stage.Stage) error {
 	if _, err := s.Admin().Exec(ctx, roleSettings); err != nil {
 		return err
 	}
-	p, err := devstack.StartPooler(ctx, fmt.Sprintf("127.0.0.1:%d", s.PostgresServer().Port()))
+	p, err := devstack.StartPooler(ctx, fmt.Sprintf("127.0.0.1:%d", s.PostgresServer().Port()), stage.Logins()...)
 	if err != nil {
 		return err
 	}

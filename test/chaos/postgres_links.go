@@ -106,7 +106,7 @@ func listenApart(_ context.Context, s *stage.Stage) error {
 		return err
 	}
 	l.Aim(fmt.Sprintf("127.0.0.1:%d", s.PostgresServer().Port()))
-	s.Options.RelayEnv = append(s.Options.RelayEnv, "DATABASE_LISTEN_URL=postgres://postgres@"+l.Addr()+"/rookery?sslmode=disable")
+	s.Options.RelayEnv = append(s.Options.RelayEnv, "DATABASE_LISTEN_URL=postgres://chaos_relay@"+l.Addr()+"/rookery?sslmode=disable")
 	return nil
 }
 

@@ -56,8 +56,11 @@ func guard(s *stage.Stage) *guarded { return s.Prepared.(*guarded) }
 
 func withSentinels(ctx context.Context, s *stage.Stage) error {
 	g := &guarded{master: s.RedisServer()}
-	var err error
-	if g.replica, err = devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.Options.Dir, "replica")}); err != nil {
+	user, err := devstack.RedisUserArgs()
+	if err != nil {
+		return err
+	}
+	if g.replica, err = devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.Options.Dir, "replica"), Args: user}); err != nil {
 		return err
 	}
 	s.Own(g.replica.Stop)

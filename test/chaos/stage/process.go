@@ -130,9 +130,13 @@ func (p *Process) commandLocked(more []string) (env, argv []string, err error) {
 		return nil, nil, err
 	}
 	o := s.Options
+	postgres, redis, err := s.urls(p.Role, post, red)
+	if err != nil {
+		return nil, nil, err
+	}
 	env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + o.Dir, "TZ=UTC", "ROOKERY_LOG_FORMAT=json",
-		"DATABASE_URL=" + s.postURL(post.Addr()), "REDIS_URL=" + s.redisURL(red.Addr()),
+		"DATABASE_URL=" + postgres, "REDIS_URL=" + redis,
 		"CHAOS_HISTORY=" + s.History(), "CHAOS_NAME=" + p.Name, "CHAOS_LIFE=" + strconv.Itoa(p.lives),
 		"CHAOS_QUEUES=" + strings.Join(o.Queues, ","), "CHAOS_SLOTS=" + strconv.Itoa(o.Slots), "CHAOS_MIX=" + o.Mix,
 		"CHAOS_SEED=" + strconv.FormatUint(o.Seed, 10),

@@ -180,11 +180,14 @@ func collect[T any](ctx context.Context, s *Stage, sql string) ([]T, error) {
 	return list, nil
 }
 
+// bugs are what a process says that has one.
+var bugs = []string{"WARNING: DATA RACE", "panic: runtime error", "fatal error: ", "please report this"}
+
 // Said returns the lines of the logs that no process may ever write.
 func (s *Stage) Said() []string {
 	var found []string
 	for _, p := range s.Processes("") {
-		for _, bad := range []string{"WARNING: DATA RACE", "panic: runtime error", "fatal error: ", "please report this"} {
+		for _, bad := range slices.Concat(bugs, refusals) {
 			if line, ok := p.said(bad); ok {
 				found = append(found, p.Name+" said: "+line)
 			}

@@ -135,8 +135,12 @@ func (s *Stage) open(ctx context.Context) error {
 		return err
 	}
 	s.Own(s.postgres.Stop)
+	user, err := devstack.RedisUserArgs()
+	if err != nil {
+		return err
+	}
 	s.redis, err = devstack.StartRedis(ctx, devstack.RedisOptions{
-		Dir: filepath.Join(s.Options.Dir, "redis"), AOF: s.Options.AOF, Args: s.Options.Redis,
+		Dir: filepath.Join(s.Options.Dir, "redis"), AOF: s.Options.AOF, Args: append(user, s.Options.Redis...),
 	})
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func NewTemplate(ctx context.Context, dir, bin string) (_ *Template, err error) 
 	if conn, err = pgx.Connect(ctx, p.URL("rookery")); err != nil {
 		return nil, fmt.Errorf("make template: %w", err)
 	}
-	_, err = conn.Exec(ctx, watcher)
+	_, err = conn.Exec(ctx, watcher+users)
 	if err = errors.Join(err, conn.Close(ctx)); err != nil {
 		return nil, fmt.Errorf("watch template: %w", err)
 	}
