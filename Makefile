@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos chaos-short chaos-marathon model servers clean
+.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos chaos-short chaos-marathon soak model servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-short: servers ## the quick tests, without the race detector
 
 bench: servers ## Go's benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+soak: servers ## twenty minutes of steady load, in which nothing may grow
+	ROOKERY_SOAK=$(or $(SOAK),20m) go test -count=1 -v -run TestFlat_OverTime -timeout 60m ./test/e2e
 
 model: ## search the whole state space of the protocol (make test does a part of it)
 	go test -count=1 -v -run 'TestProtocol|TestWindow|TestDoc|TestRules' -timeout 10m ./test/model
