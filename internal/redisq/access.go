@@ -37,7 +37,7 @@ var probes = [][]any{
 }
 
 // ofCluster are commands that only the client of a cluster sends.
-var ofCluster = [][]any{{"cluster", "slots"}, {"command", "count"}}
+var ofCluster = [][]any{{"asking"}, {"cluster", "slots"}, {"command", "count"}}
 
 // Access tries every command and every kind of key that Rookery needs. It makes a key
 // of its own that lives for five seconds at most. A user who may not SET is not asked

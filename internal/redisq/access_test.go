@@ -46,7 +46,7 @@ func TestAccess_NamesWhatIsMissing(t *testing.T) {
 		switch {
 		case strings.HasPrefix(rule, "+"):
 			want.Commands = []string{rule[1:]}
-			if rule == "+cluster|slots" || rule == "+command" {
+			if rule == "+asking" || rule == "+cluster|slots" || rule == "+command" {
 				want.Commands = nil // this is no cluster
 			}
 		case rule == "~queue:{*":

@@ -110,7 +110,7 @@ func postgresStalls() []Fault {
 // brake is a trigger that holds up every update of jobs while its table has a row.
 const brake = `
 CREATE TABLE chaos.brake (pulled boolean);
-CREATE FUNCTION chaos.hold_up() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION chaos.hold_up() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF EXISTS (SELECT FROM chaos.brake) THEN
         PERFORM pg_sleep(60);
