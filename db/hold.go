@@ -3,6 +3,7 @@ package db
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,7 +15,8 @@ import (
 // Hold moves attempts to a ledger row of the worker's own, with a lease, and returns
 // the ids of those it holds now, under h.DispatchID; the others are over. The same
 // again, after a lost answer, holds the same. An error with [job.ErrUndone] says that
-// nothing was moved.
+// nothing was moved; it is a [*job.BusyError] too when some of the jobs, and not all,
+// are locked by others.
 func (s *Store) Hold(ctx context.Context, h job.Hold) ([]int64, error) {
 	refs := slices.SortedFunc(slices.Values(h.Refs), func(a, b job.Ref) int { return cmp.Compare(a.ID, b.ID) })
 	p := query.HoldAttemptsParams{QueueName: h.QueueName, WorkerID: h.WorkerID, DispatchID: h.DispatchID, LeaseMs: h.Lease.Milliseconds()}
@@ -25,10 +27,15 @@ func (s *Store) Hold(ctx context.Context, h job.Hold) ([]int64, error) {
 		held, err = q.HoldAttempts(ctx, p)
 		return err
 	})
-	if err != nil && NotInserted(err) { // its ledger row, and so the rest
-		err = fmt.Errorf("%w: %w", job.ErrUndone, err)
+	if err == nil || !NotInserted(err) { // its ledger row, and so the rest
+		return held, err
 	}
-	return held, err
+	if errors.Is(err, job.ErrConflict) && len(refs) > 1 {
+		if busy := s.busy(ctx, p.JobIDs); busy != nil {
+			return nil, fmt.Errorf("%w: hold: %w", job.ErrUndone, busy)
+		}
+	}
+	return nil, fmt.Errorf("%w: %w", job.ErrUndone, err)
 }
 
 // Renew keeps ledger rows of the worker's own for another lease, and returns the

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -105,6 +106,7 @@ func (r *Relay) beginAway(ctx context.Context, q *queue, seen int64) error {
 // is for settle to ask Redis first.
 func (r *Relay) settleAway(ctx context.Context, q *queue, b belief) error {
 	var from job.Cursor
+	var locked error // a job that somebody has locked keeps no other one
 	for {
 		page, err := r.store.Unsettled(ctx, b.name, b.epoch, from)
 		if err != nil {
@@ -117,10 +119,16 @@ func (r *Relay) settleAway(ctx context.Context, q *queue, b belief) error {
 		for i, ref := range page.Refs {
 			lost[i].Ref = ref
 		}
-		if err := r.requeueAll(ctx, b, lost); err != nil {
+		switch err := r.requeueAll(ctx, b, lost); {
+		case errors.Is(err, job.ErrConflict):
+			locked = errors.Join(locked, err)
+		case err != nil:
 			return err
 		}
 		from = page.Next
+	}
+	if locked != nil {
+		return locked
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,6 +142,14 @@ func (r *Relay) requeueAll(ctx context.Context, b belief, lost []job.LostAttempt
 	for len(lost) > 0 {
 		part := lost[:min(len(lost), job.MaxBatch)]
 		taken, err := r.store.Requeue(ctx, job.Requeue{QueueName: b.name, Epoch: b.epoch, Attempts: part})
+		var busy *job.BusyError
+		if errors.As(err, &busy) {
+			// Somebody has locked a job's row: it has its turn with the next look at the
+			// ledger, the others come back without it.
+			if free := without(part, busy.IDs); len(free) > 0 && len(free) < len(part) {
+				err = errors.Join(err, r.requeueAll(ctx, b, append(free, lost[len(part):]...)))
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -141,6 +157,11 @@ func (r *Relay) requeueAll(ctx context.Context, b belief, lost []job.LostAttempt
 		lost = lost[len(part):]
 	}
 	return nil
+}
+
+// without returns lost but for the jobs with these ids.
+func without(lost []job.LostAttempt, ids []int64) []job.LostAttempt {
+	return slices.DeleteFunc(slices.Clone(lost), func(a job.LostAttempt) bool { return slices.Contains(ids, a.Ref.ID) })
 }
 
 // takeBackHeld takes back what workers held in Postgres beyond their leases. As with

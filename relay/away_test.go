@@ -117,3 +117,24 @@ func TestTakeBackHeld_AfterSteadyContact(t *testing.T) {
 		t.Errorf("held jobs = %d, want 1", n)
 	}
 }
+
+// A job whose row somebody has locked keeps no other one from coming back.
+func TestAway_LockedJobKeepsNoOthers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	fake := newFakeWindow()
+	h.start(t, wiring{redis: fake, Options: relay.Options{Lease: quick}})
+	h.insert(t, "q", 3)
+	h.await(t, 3, "dispatched", dispatched)
+	h.await(t, 0, "recorded", unrecorded)
+	tx := h.begin(t)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM outbox.jobs WHERE id = (SELECT min(id) + 1 FROM outbox.jobs) FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	fake.set(func() { fake.fails = job.ErrUnavailable })
+	h.await(t, 2, "the others ready", `SELECT count(*) FROM outbox.ready`)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, 3, "the last one ready", `SELECT count(*) FROM outbox.ready`)
+}

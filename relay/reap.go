@@ -58,8 +58,7 @@ func (r *Relay) takeBack(ctx context.Context, b belief, lost []job.LostAttempt) 
 	if errors.As(err, &busy) {
 		// Somebody has locked a job's row: the others come back without it, which stays
 		// in lost for a later turn.
-		free := slices.DeleteFunc(slices.Clone(lost), func(a job.LostAttempt) bool { return slices.Contains(busy.IDs, a.Ref.ID) })
-		if len(free) > 0 && len(free) < len(lost) {
+		if free := without(lost, busy.IDs); len(free) > 0 && len(free) < len(lost) {
 			return errors.Join(err, r.takeBack(ctx, b, free))
 		}
 	}

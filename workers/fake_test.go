@@ -50,6 +50,8 @@ type memory struct {
 	before, after func(call string) error
 	// refuse makes Postgres refuse a value.
 	refuse func(o job.Outcome) error
+	// locked are jobs whose rows somebody has locked; Hold cannot move them.
+	locked map[int64]bool
 }
 
 // receipt is what a worker's last take leased.

@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -20,6 +21,20 @@ func (m *memory) Hold(ctx context.Context, h job.Hold) (held []int64, err error)
 		return nil, err
 	}
 	m.mu.Lock()
+	var busy job.BusyError
+	for _, old := range h.Refs {
+		if m.locked[old.ID] {
+			busy.IDs = append(busy.IDs, old.ID)
+		}
+	}
+	switch n := len(busy.IDs); {
+	case n > 0 && n < len(h.Refs):
+		m.mu.Unlock()
+		return nil, fmt.Errorf("%w: %w", job.ErrUndone, &busy)
+	case n > 0:
+		m.mu.Unlock()
+		return nil, fmt.Errorf("%w: %w", job.ErrUndone, job.ErrConflict)
+	}
 	for _, old := range h.Refs {
 		ref := job.Ref{ID: old.ID, DispatchID: h.DispatchID}
 		for _, at := range []job.Ref{old, ref} {

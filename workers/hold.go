@@ -62,7 +62,11 @@ func (w *Worker) ask(ctx context.Context, r *row) {
 	defer cancel()
 	sent := time.Now()
 	ids, err := w.store.Hold(ctx, job.Hold{QueueName: r.queue.name, WorkerID: w.o.ID, DispatchID: r.dispatch, Lease: w.o.Lease, Refs: refs})
-	if errors.Is(err, job.ErrUndone) {
+	var busy *job.BusyError
+	switch undone := errors.Is(err, job.ErrUndone); {
+	case undone && errors.As(err, &busy):
+		w.held.split(r, busy.IDs, sent.Add(w.o.Beat/5))
+	case undone:
 		w.held.unask(r) // its attempts have the fence they had; the next look asks anew
 	}
 	if err != nil {
@@ -191,6 +195,23 @@ func (h *held) unask(r *row) {
 		a.row = nil
 	}
 	h.unparkLocked(r)
+}
+
+// split gives the attempts of r whose jobs somebody has locked a row of their own, which
+// is asked again at until; the others are asked again without them, at once. Postgres
+// has certainly not acted on the question.
+func (h *held) split(r *row, locked []int64, until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	own := &row{dispatch: job.NewDispatchID(), queue: r.queue, again: until}
+	r.asked = slices.DeleteFunc(r.asked, func(a *attempt) bool {
+		if !slices.Contains(locked, a.job.ID) {
+			return false
+		}
+		a.row, own.asked = own, append(own.asked, a)
+		return true
+	})
+	h.rows = append(h.rows, own)
 }
 
 // unparkLocked lets outcomes go whose fence is known again.
