@@ -65,6 +65,8 @@ func (w *work) finished(f *fate, row *Job) {
 		return
 	case want == "any":
 		return
+	case want == "completed" && w.poisoned(row):
+		w.Poisoned++
 	case row.Status != want:
 		w.Lost++
 		w.Add("lost: job %s (%d) is %s (%s), want %s", row.Key, row.ID, row.Status, row.Error, want)
@@ -72,4 +74,25 @@ func (w *work) finished(f *fate, row *Job) {
 	if int(row.Failures) != f.offered.Fails {
 		w.Add("retries: job %s (%d) has failure_count %d, it failed %d times by itself", row.Key, row.ID, row.Failures, f.offered.Fails)
 	}
+}
+
+// lostMost is how many lost workers make a poison pill of a job.
+const lostMost = 4
+
+// poisoned reports whether a job that its producer wanted done died of kills alone:
+// under four of its runs the harness had killed the worker, and Postgres counted
+// those four, no more.
+func (w *work) poisoned(row *Job) bool {
+	if row.Status != "dead" || int(row.Losses) != lostMost {
+		return false
+	}
+	killed := 0
+	for _, r := range w.runs[row.Key] {
+		if slices.ContainsFunc(w.f.Acts, func(a history.Act) bool {
+			return a.Word == history.Killed && a.Proc == r.Proc && a.PID == r.PID && a.Mono > r.Mono
+		}) {
+			killed++
+		}
+	}
+	return killed >= lostMost
 }

@@ -83,6 +83,7 @@ type Report struct {
 	Runs       int            // calls of handlers
 	Lost       int            // committed, and not finished as they should be
 	Phantom    int            // there, or run, though never committed
+	Poisoned   int            // dead as poison pills after four kills under them, each the harness' own
 	TailLost   int            // acknowledged by a Postgres that lost its newest commits
 	Stale      int            // outcomes that came too late and were refused
 	Duplicates map[string]int // further runs by cause; UnexplainedCause is a finding
@@ -128,6 +129,9 @@ func (f *Facts) Save(file string) error {
 func Check(f *Facts) *Report {
 	w := read(f)
 	w.fates()
+	if w.Poisoned > 0 {
+		w.Note("%d jobs had their worker killed four times and are dead as poison pills, as promised", w.Poisoned)
+	}
 	w.runsOnce()
 	w.outcomes()
 	w.again()
