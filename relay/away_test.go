@@ -53,12 +53,7 @@ func TestAway_WhatNobodyHoldsIsReadyAgain(t *testing.T) {
 // One relay that alone has lost Redis ends no epoch.
 func TestAway_NotWhileAnyoneReachesRedis(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	fake := newFakeWindow()
-	h.start(t, wiring{redis: fake, Options: relay.Options{Lease: quick}})
-	h.insert(t, "q", 3)
-	h.await(t, 3, "dispatched", dispatched)
-	h.await(t, 0, "recorded", unrecorded)
+	h, fake := entrusted(t, 3)
 	epoch := h.count(t, `SELECT epoch FROM outbox.queues`)
 	fake.set(func() { fake.fails = job.ErrUnavailable })
 	ctx, stop := context.WithTimeout(t.Context(), 6*quick)
@@ -100,6 +95,18 @@ func TestAway_RedisComesBack(t *testing.T) {
 	})
 }
 
+// entrusted is a house with n jobs of queue q in the window of a Redis that can be told
+// to fail, all of them recorded.
+func entrusted(t *testing.T, n int) (*house, *fakeWindow) {
+	t.Helper()
+	h, fake := newHouse(t), newFakeWindow()
+	h.start(t, wiring{redis: fake, Options: relay.Options{Lease: quick}})
+	h.insert(t, "q", n)
+	h.await(t, int64(n), "dispatched", dispatched)
+	h.await(t, 0, "recorded", unrecorded)
+	return h, fake
+}
+
 func TestTakeBackHeld_AfterSteadyContact(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -121,12 +128,7 @@ func TestTakeBackHeld_AfterSteadyContact(t *testing.T) {
 // A job whose row somebody has locked keeps no other one from coming back.
 func TestAway_LockedJobKeepsNoOthers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	fake := newFakeWindow()
-	h.start(t, wiring{redis: fake, Options: relay.Options{Lease: quick}})
-	h.insert(t, "q", 3)
-	h.await(t, 3, "dispatched", dispatched)
-	h.await(t, 0, "recorded", unrecorded)
+	h, fake := entrusted(t, 3)
 	tx := h.begin(t)
 	if _, err := tx.Exec(t.Context(), `SELECT FROM outbox.jobs WHERE id = (SELECT min(id) + 1 FROM outbox.jobs) FOR UPDATE`); err != nil {
 		t.Fatal(err)

@@ -76,12 +76,7 @@ func TestAway_SettlesOnlyAfterSteadyContactWithPostgres(t *testing.T) {
 // again, and the epoch that was begun for that.
 func givenUp(t *testing.T, n int) (h *house, epoch int64) {
 	t.Helper()
-	h = newHouse(t)
-	fake := newFakeWindow()
-	h.start(t, wiring{redis: fake, Options: relay.Options{Lease: quick}})
-	h.insert(t, "q", n)
-	h.await(t, int64(n), "dispatched", dispatched)
-	h.await(t, 0, "recorded", unrecorded)
+	h, fake := entrusted(t, n)
 	fake.set(func() { fake.fails = job.ErrUnavailable })
 	h.await(t, int64(n), "ready", `SELECT count(*) FROM outbox.ready`)
 	return h, h.count(t, `SELECT epoch FROM outbox.queues`)

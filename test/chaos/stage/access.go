@@ -1,7 +1,9 @@
 package stage
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 
 	"github.com/penguinmails/rookery/internal/devstack"
 )
@@ -14,7 +16,7 @@ import (
 var logins = map[Role]string{Relay: "chaos_relay", API: "chaos_api", Worker: "chaos_worker", Producer: "chaos_producer"}
 
 // Logins returns the names of the users that processes log in with.
-func Logins() []string { return []string{"chaos_relay", "chaos_api", "chaos_worker", "chaos_producer"} }
+func Logins() []string { return slices.Sorted(maps.Values(logins)) }
 
 // users makes the logins, in the template.
 const users = `
