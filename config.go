@@ -65,6 +65,10 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 			return c, fmt.Errorf("ROOKERY_LEASE is %q, must be a duration from 1s to 1h", text)
 		}
 	}
+	c.Wake = read("ROOKERY_WAKE")
+	if err := CheckWake("ROOKERY_WAKE", c.Wake); err != nil {
+		return c, err
+	}
 	if c.Spool, err = spoolOf(read); err != nil {
 		return c, err
 	}
@@ -77,6 +81,15 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 		return c, fmt.Errorf("ROOKERY_LOG_FORMAT is %q, must be text or json", c.LogFormat)
 	}
 	return c, nil
+}
+
+// CheckWake says what is wrong with a way to be woken that name gave.
+func CheckWake(name, wake string) error {
+	switch wake {
+	case "", WakeNotify, WakeWAL:
+		return nil
+	}
+	return fmt.Errorf("%s is %q, must be %s or %s", name, wake, WakeNotify, WakeWAL)
 }
 
 // secret reads NAME, or the file that NAME_FILE names.

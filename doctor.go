@@ -13,7 +13,7 @@ import (
 
 // Finding is one thing that doctor does not like.
 type Finding struct {
-	Subject string `json:"subject"` // postgres, schema, roles, redis
+	Subject string `json:"subject"` // postgres, schema, roles, redis, wake, …
 	Problem string `json:"problem"`
 	Remedy  string `json:"remedy"`
 	Warning bool   `json:"warning"` // it works, but not as well or as safely as it could
@@ -34,6 +34,7 @@ func Doctor(ctx context.Context, c Config, parts ...string) []Finding {
 	defer cancel()
 	out := append(doctorPostgres(ctx, c.DatabaseURL, parts), doctorRedis(ctx, c.RedisURL)...)
 	out = append(out, doctorState(ctx, c.DatabaseURL)...)
+	out = append(out, doctorWake(ctx, c, parts)...)
 	return append(out, doctorSpool(ctx, c.RedisURL)...)
 }
 

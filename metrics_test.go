@@ -22,7 +22,7 @@ var nameOf = regexp.MustCompile(`fqName: "(rookery_[a-z_]+)"`)
 func TestMetrics_AreThoseOfTheDocs(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	svc, err := rookery.Open(t.Context(), rookery.Config{DatabaseURL: devtest.Postgres(t), RedisURL: devtest.Redis(t), Registry: registry})
+	svc, err := rookery.Open(t.Context(), rookery.Config{DatabaseURL: devtest.Postgres(t), RedisURL: devtest.Redis(t), Registry: registry, Wake: rookery.WakeWAL})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ var Version = "0.1.0-dev"
 type Config struct {
 	DatabaseURL string        // postgres://user:password@host:5432/database
 	ListenURL   string        // where relays LISTEN, past a pooler that DatabaseURL leads to; "" means DatabaseURL
+	Wake        string        // how relays are woken: [WakeNotify], [WakeWAL]; "" means WakeNotify
 	RedisURL    string        // redis://, rediss://, redis+sentinel://, redis+cluster://
 	Lease       time.Duration // how long a silent worker keeps its jobs; every process must use the same; 0 means 15 s
 	HTTPAddr    string        // of the API; "" means 127.0.0.1:8080
@@ -50,6 +51,14 @@ type Config struct {
 	Logger   *slog.Logger         // nil: one is made of LogLevel and LogFormat, to stderr
 	Registry *prometheus.Registry // nil: a fresh one with Go's and the process's metrics
 }
+
+// How producers wake a relay. WakeWAL takes none of NOTIFY's lock. It is for a
+// Postgres whose wal_level is logical already, and falls back to WakeNotify, saying
+// so, while anything it needs is missing.
+const (
+	WakeNotify = "notify"
+	WakeWAL    = "wal"
+)
 
 // Service holds the connections that relays, workers and the API of one process
 // share. It is safe for concurrent use.
@@ -76,6 +85,9 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 	}
 	var err error
 	if s.failpoint, err = failpoint.FromEnv(); err != nil {
+		return nil, err
+	}
+	if err := CheckWake("Config.Wake", c.Wake); err != nil {
 		return nil, err
 	}
 	if c.DatabaseURL == "" {
@@ -118,14 +130,25 @@ func (s *Service) Close() error {
 
 // Relay returns a relay of this process, to be run.
 func (s *Service) Relay() (*relay.Relay, error) {
-	listener, err := db.NewListener(cmp.Or(s.config.ListenURL, s.config.DatabaseURL), s.log)
+	source, err := s.source()
 	if err != nil {
 		return nil, fmt.Errorf("where to listen: %w", err)
 	}
-	return relay.New(s.store, s.redis, listener, relay.Options{
+	return relay.New(s.store, s.redis, source, relay.Options{
 		Lease: s.config.Lease, Registerer: s.registry, Logger: s.log, Failpoint: s.failpoint,
 	})
 }
+
+// source is what wakes a relay.
+func (s *Service) source() (relay.Source, error) {
+	url := s.config.listenURL()
+	if s.config.Wake == WakeWAL {
+		return db.NewTail(url, db.TailOptions{Logger: s.log, Registerer: s.registry})
+	}
+	return db.NewListener(url, s.log)
+}
+
+func (c Config) listenURL() string { return cmp.Or(c.ListenURL, c.DatabaseURL) }
 
 // Worker returns a worker with the handlers of registry, to be run. Options that
 // are zero take the service's logger, metrics and lease; an Options.Lease of its

@@ -72,6 +72,13 @@ func (c *cord) add(conns ...net.Conn) bool {
 	return !c.ended
 }
 
+// carried is how many connections there have been.
+func (c *cord) carried() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.conns) / 2
+}
+
 // cut ends every connection, frozen or not.
 func (c *cord) cut() {
 	c.mu.Lock()

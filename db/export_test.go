@@ -11,3 +11,6 @@ func (s *Store) Pinned() *pgxpool.Pool { return s.pool }
 
 // LimitCalls sets the limit of every call, before the first one.
 func (s *Store) LimitCalls(d time.Duration) { s.limit = d }
+
+// Widen is widen.
+func Widen(near uint64, xid uint32) uint64 { return widen(near, xid) }

@@ -24,6 +24,7 @@ type Listener struct {
 	woken  chan struct{} // 1: a wake that is not read yet stands for all
 	orders chan order
 	lost   bool // it has had a session before; Run's own
+	held   keys // by the present session; Run's own, and exact: an order that fails ends the session
 }
 
 // order is something to be done on the session between two notifications.
@@ -119,6 +120,7 @@ func (l *Listener) session(ctx context.Context) (listened bool, err error) {
 		l.log.InfoContext(ctx, "listener is back")
 	}
 	l.lost = true // as soon as this one ends
+	l.held = keys{}
 	l.wake()
 	spoke := time.Now()
 	for {
@@ -240,47 +242,30 @@ func (l *Listener) order(ctx context.Context, run func(context.Context, *query.Q
 	}
 }
 
-// Hold closes the gate, and reports whether this session now holds it. Another
-// awake relay may hold it already: then producers are muted all the same.
-func (l *Listener) Hold(ctx context.Context) (bool, error) {
-	answer := make(chan bool, 1)
+// ask has something asked on the session.
+func ask[V any](ctx context.Context, l *Listener, run func(context.Context, *query.Queries) (V, error)) (V, error) {
+	answer := make(chan V, 1) // not a variable: who gives up no longer reads it
 	err := l.order(ctx, func(ctx context.Context, q *query.Queries) error {
-		held, err := q.CloseGate(ctx)
-		answer <- held
+		v, err := run(ctx, q)
+		answer <- v
 		return err
 	})
 	if err != nil {
-		return false, err
+		var none V
+		return none, err
 	}
 	return <-answer, nil
+}
+
+// Hold closes the gate, and reports whether this session now holds it. Another
+// awake relay may hold it already: then producers are muted all the same.
+func (l *Listener) Hold(ctx context.Context) (bool, error) {
+	return l.settle(ctx, func() keys { return keys{gate: true} })
 }
 
 // Release opens the gate and draws the horizon: the relay must go on claiming until
 // passed says true, because until then a producer may still be open that saw the
 // gate closed, and its commit will wake nobody.
 func (l *Listener) Release(ctx context.Context) (passed func(context.Context) (bool, error), err error) {
-	var horizon int64
-	err = l.order(ctx, func(ctx context.Context, q *query.Queries) error {
-		if err := q.OpenGate(ctx); err != nil {
-			return err
-		}
-		var err error
-		horizon, err = q.Horizon(ctx)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) (bool, error) {
-		answer := make(chan bool, 1) // not a variable: who gives up no longer reads it
-		err := l.order(ctx, func(ctx context.Context, q *query.Queries) error {
-			yes, err := q.HorizonPassed(ctx, horizon)
-			answer <- yes
-			return err
-		})
-		if err != nil {
-			return false, err
-		}
-		return <-answer, nil
-	}, nil
+	return l.unmute(ctx, func() keys { return keys{} })
 }

@@ -37,8 +37,13 @@ func listen(t *testing.T, url string) *db.Listener {
 
 func woken(t *testing.T, l *db.Listener, why string) {
 	t.Helper()
+	wokenBy(t, l.Woken(), why)
+}
+
+func wokenBy(t *testing.T, woken <-chan struct{}, why string) {
+	t.Helper()
 	select {
-	case <-l.Woken():
+	case <-woken:
 	case <-time.After(patience):
 		t.Fatalf("not woken by %s", why)
 	}

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ func TestMigrator_UpDownUpIsTheSame(t *testing.T) {
 		t.Fatalf("Up = %v, %v, want migrations", up, err)
 	}
 	first := dump(t, look)
-	if len(first["columns"]) == 0 || len(first["functions"]) == 0 || len(first["grants"]) == 0 {
+	if len(first["columns"]) == 0 || len(first["publications"]) != 1 || len(first["functions"]) == 0 || len(first["grants"]) == 0 {
 		t.Fatalf("the dump is empty: %v", first)
 	}
 	if again, err := m.Up(t.Context()); err != nil || len(again) != 0 {
@@ -84,6 +85,56 @@ func TestMigrator_EachStepDownAndUpIsTheSame(t *testing.T) {
 			t.Errorf("%d down and up (-before +after):\n%s", steps, diff)
 		}
 	}
+}
+
+// A user who may not make publications migrates up and down all the same; one that
+// somebody else has made stays.
+func TestMigrator_WithoutTheRightToPublish(t *testing.T) {
+	t.Parallel()
+	admin := devtest.EmptyPostgres(t)
+	w := sidePool(t, admin)
+	login := devtest.Login(t, admin)
+	u, err := url.Parse(login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := w.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	database := "DATABASE " + strings.TrimPrefix(u.Path, "/")
+	exec("GRANT CREATE ON " + database + " TO " + u.User.Username()) // for the schema
+	exec("GRANT CREATE ON SCHEMA public TO " + u.User.Username())
+	t.Cleanup(func() { _, _ = w.Exec(context.Background(), "DROP OWNED BY "+u.User.Username()+" CASCADE") })
+	m := migrator(t, login)
+	step := func(what string, publications int, run func() error) {
+		t.Helper()
+		if err := run(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if n := len(dump(t, w)["publications"]); n != publications {
+			t.Errorf("publications after %s = %d, want %d", what, n, publications)
+		}
+	}
+	up := func() error { _, err := m.Up(t.Context()); return err }
+	down := func() error { // until the one that makes it is taken back
+		for {
+			done, err := m.Down(t.Context(), false)
+			if err != nil || strings.HasSuffix(done[0].Name, "00008_wal.sql") {
+				return err
+			}
+		}
+	}
+	step("Up", 1, up)
+	step("Down", 0, down)
+	exec("REVOKE CREATE ON " + database + " FROM " + u.User.Username())
+	step("Up without the right", 0, up)
+	step("Down of what is not there", 0, down)
+	exec("CREATE PUBLICATION outbox_wake")
+	step("Up with somebody's", 1, up)
+	step("Down with somebody's", 1, down)
 }
 
 func TestMigrator_FourAtOnce(t *testing.T) {
@@ -157,11 +208,12 @@ func dump(t *testing.T, p *pgxpool.Pool) map[string][]string {
 	for name, sql := range map[string]string{
 		"columns": `SELECT concat_ws(' ', table_name, ordinal_position, column_name, data_type, is_nullable, column_default, is_identity, identity_generation, generation_expression)
 			FROM information_schema.columns WHERE table_schema = 'outbox'`,
-		"constraints": `SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = to_regnamespace('outbox')`,
-		"indexes":     `SELECT indexdef FROM pg_indexes WHERE schemaname = 'outbox'`,
-		"options":     `SELECT relname || ' ' || relkind::text || ' ' || coalesce(reloptions::text, '') FROM pg_class WHERE relnamespace = to_regnamespace('outbox')`,
-		"functions":   `SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = to_regnamespace('outbox')`,
-		"triggers":    `SELECT pg_get_triggerdef(t.oid) FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = to_regnamespace('outbox') AND NOT t.tgisinternal`,
+		"constraints":  `SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = to_regnamespace('outbox')`,
+		"indexes":      `SELECT indexdef FROM pg_indexes WHERE schemaname = 'outbox'`,
+		"options":      `SELECT relname || ' ' || relkind::text || ' ' || coalesce(reloptions::text, '') FROM pg_class WHERE relnamespace = to_regnamespace('outbox')`,
+		"functions":    `SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = to_regnamespace('outbox')`,
+		"triggers":     `SELECT pg_get_triggerdef(t.oid) FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = to_regnamespace('outbox') AND NOT t.tgisinternal`,
+		"publications": `SELECT p.pubname || ' ' || p.puballtables || ' ' || (SELECT count(*) FROM pg_publication_rel AS r WHERE r.prpubid = p.oid) FROM pg_publication AS p`,
 		"grants": `SELECT 'schema ' || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname = 'outbox'
 			UNION ALL SELECT relname || ' ' || relacl::text FROM pg_class WHERE relnamespace = to_regnamespace('outbox') AND relacl IS NOT NULL
 			UNION ALL SELECT attrelid::regclass || '.' || attname || ' ' || attacl::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = to_regnamespace('outbox') AND attacl IS NOT NULL

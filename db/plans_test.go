@@ -47,7 +47,7 @@ var joins = map[string]bool{"WalkJobs": true}
 func TestPlans_KeepTheirShape(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, table := range []string{"jobs", "ready", "scheduled", "dispatches", "queues"} {
+	for _, table := range []string{"jobs", "ready", "scheduled", "dispatches", "queues", "attempts", "dead_letters"} {
 		w.exec("ALTER TABLE outbox." + table + " SET (autovacuum_enabled = false)")
 	}
 	texts := statements(t)
@@ -98,13 +98,18 @@ func pinned(w *world) *pgx.Conn {
 	return c.Conn()
 }
 
-// fill adds n due jobs, half as many scheduled ones, and n/10 ledger rows of ten.
+// fill adds n due jobs, half as many scheduled ones, n/10 ledger rows of ten, and n/10
+// dead letters with an attempt each.
 func fill(w *world, n int) {
 	w.Helper()
 	w.exec("INSERT INTO outbox.jobs (queue_name) SELECT 'q' || n % 5 FROM generate_series(1, $1::int) AS n", n)
 	w.exec("INSERT INTO outbox.jobs (queue_name, run_at) SELECT 'q' || n % 5, now() + n * interval '1 second' FROM generate_series(1, $1::int) AS n", n/2)
 	w.exec(`INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id)
 		SELECT (SELECT count(*) FROM outbox.dispatches) + n, 'q0', ARRAY(SELECT generate_series(n * 10, n * 10 + 9)), 1, 'r' FROM generate_series(1, $1::int) AS n`, n/10)
+	w.exec(`INSERT INTO outbox.dead_letters (job_id, queue_name, kind, reason)
+		SELECT (SELECT count(*) FROM outbox.dead_letters) + n, 'q0', '', 'failed' FROM generate_series(1, $1::int) AS n`, n/10)
+	w.exec(`INSERT INTO outbox.attempts (job_id, attempt_count, outcome)
+		SELECT (SELECT count(*) FROM outbox.attempts) + n, 1, 'fail' FROM generate_series(1, $1::int) AS n`, n/10)
 }
 
 func prepare(w *world, c *pgx.Conn, texts map[string]string) {

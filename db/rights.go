@@ -34,13 +34,14 @@ WITH part AS (
 place AS (
     SELECT n.oid AS id FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'outbox'
 ),
-tables AS (
-    SELECT c.oid AS id, c.relname AS name, c.relacl AS acl
+tables AS ( -- and sequences
+    SELECT c.oid AS id, c.relname AS name, c.relkind AS kind, c.relacl AS acl
     FROM pg_catalog.pg_class AS c
-    WHERE c.relnamespace = (SELECT place.id FROM place) AND c.relkind = 'r'
+    WHERE c.relnamespace = (SELECT place.id FROM place) AND c.relkind IN ('r', 'S')
 ),
 granted AS (
-    SELECT t.name::text AS name, g.privilege_type, has_table_privilege(t.id, g.privilege_type) AS held
+    SELECT t.name::text AS name, g.privilege_type,
+        CASE t.kind WHEN 'S' THEN has_sequence_privilege(t.id, g.privilege_type) ELSE has_table_privilege(t.id, g.privilege_type) END AS held
     FROM tables AS t
     CROSS JOIN LATERAL aclexplode(t.acl) AS g
     WHERE g.grantee = (SELECT part.id FROM part)

@@ -61,7 +61,8 @@ func TestRights_NamesWhatIsMissing(t *testing.T) {
 	for _, right := range []string{"EXECUTE ON FUNCTION outbox.extra()", "INSERT ON outbox.seals", "UPDATE (secret) ON outbox.seals", "CREATE ON SCHEMA outbox"} {
 		w.exec("GRANT " + right + " TO rookery_worker")
 	}
-	want := []string{"EXECUTE on extra()", "CREATE on schema outbox", "INSERT on seals", "UPDATE on seals.secret"}
+	w.exec("GRANT USAGE ON SEQUENCE outbox.jobs_id_seq TO rookery_worker")
+	want := []string{"EXECUTE on extra()", "USAGE on jobs_id_seq", "CREATE on schema outbox", "INSERT on seals", "UPDATE on seals.secret"}
 	if got := w.rights(login).Missing[db.WorkerRole]; !slices.Equal(got, want) {
 		t.Errorf("Missing = %q, want %q", got, want)
 	}
@@ -74,24 +75,25 @@ func TestRights_EachPartIsRefusedTheRest(t *testing.T) {
 	w.insert(1)
 	everybody := []string{
 		"UPDATE outbox.jobs SET payload = '{}'", "UPDATE outbox.jobs SET queue_name = 'x'", "UPDATE outbox.jobs SET priority = 0", "UPDATE outbox.jobs SET headers = NULL",
-		"DELETE FROM outbox.jobs", "TRUNCATE outbox.jobs", "DROP TABLE outbox.ready", "ALTER TABLE outbox.jobs DISABLE TRIGGER ALL", "CREATE TABLE outbox.mine (a int)",
+		"TRUNCATE outbox.jobs", "DROP TABLE outbox.ready", "ALTER TABLE outbox.jobs DISABLE TRIGGER ALL", "CREATE TABLE outbox.mine (a int)",
 		"INSERT INTO outbox.seals (id, secret) VALUES (1, decode(repeat('00', 32), 'hex'))", "UPDATE outbox.seals SET retired_at = now(), secret = ''", "DELETE FROM outbox.seals",
-		"SELECT outbox.rotate_seals()", "UPDATE outbox.attempts SET outcome = 'x'", "DELETE FROM outbox.attempts", "UPDATE outbox.dead_letters SET reason = 'x'",
-		"DELETE FROM outbox.queues", "DELETE FROM rookery_migrations", "UPDATE rookery_migrations SET is_applied = false",
+		"SELECT outbox.rotate_seals()", "UPDATE outbox.attempts SET outcome = 'x'", "UPDATE outbox.dead_letters SET reason = 'x'",
+		"DELETE FROM outbox.queues", "SELECT nextval('outbox.jobs_id_seq')", "SELECT setval('outbox.jobs_id_seq', 1)", "DELETE FROM rookery_migrations", "UPDATE rookery_migrations SET is_applied = false",
 	}
 	for role, more := range map[string][]string{
 		db.RelayRole: {
-			"SELECT * FROM outbox.attempts", "UPDATE outbox.queues SET paused = true", "SELECT outbox.cancel(1)", "SELECT outbox.redrive(1)",
-			"INSERT INTO outbox.jobs (run_at) VALUES (now())", "DELETE FROM outbox.dead_letters", "SELECT * FROM outbox.spooled",
+			"SELECT * FROM outbox.attempts", "SELECT error FROM outbox.attempts", "SELECT reason FROM outbox.dead_letters", "UPDATE outbox.queues SET paused = true", "SELECT outbox.cancel(1)", "SELECT outbox.redrive(1)",
+			"INSERT INTO outbox.jobs (run_at) VALUES (now())", "SELECT * FROM outbox.spooled",
 		},
 		db.WorkerRole: {
 			"INSERT INTO outbox.jobs DEFAULT VALUES", "INSERT INTO outbox.jobs (payload) VALUES ('{}')", "UPDATE outbox.queues SET epoch = 9", "INSERT INTO outbox.queues (name) VALUES ('x')",
 			"DELETE FROM outbox.dispatches", "DELETE FROM outbox.scheduled", "DELETE FROM outbox.cancels", "SELECT * FROM outbox.cancels", "SELECT outbox.cancel(1)", "SELECT outbox.redrive(1)",
-			"SELECT outbox.enqueue()", "SELECT * FROM outbox.spooled",
+			"SELECT outbox.enqueue()", "SELECT * FROM outbox.spooled", "DELETE FROM outbox.jobs", "DELETE FROM outbox.attempts",
 		},
 		db.APIRole: {
 			"SELECT secret FROM outbox.seals", "SELECT * FROM outbox.seals", "UPDATE outbox.queues SET epoch = 9", "DELETE FROM outbox.dispatches", "INSERT INTO outbox.dispatches DEFAULT VALUES",
 			"INSERT INTO outbox.jobs (status) VALUES ('dispatched')", "INSERT INTO outbox.jobs (dispatch_id) VALUES (1)", "DELETE FROM outbox.cancels", "DELETE FROM outbox.processes", "INSERT INTO outbox.attempts DEFAULT VALUES",
+			"DELETE FROM outbox.jobs", "DELETE FROM outbox.attempts",
 		},
 	} {
 		side := sidePool(t, devtest.Login(t, w.url, role))

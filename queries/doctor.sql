@@ -30,6 +30,19 @@ LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = 1380928331 AND l.objid = 1 AND l.mode = 'ExclusiveLock' AND l.granted
   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database());
 
+-- name: WALFacts :one
+-- What tailing the WAL takes. A relay that tails already is not in its own way.
+SELECT quote_ident(current_user)::text AS user_name,
+    quote_ident(current_database())::text AS database_name,
+    current_setting('wal_level')::text AS wal_level,
+    coalesce((SELECT r.rolreplication OR r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user), false)::boolean AS may_replicate,
+    EXISTS (SELECT FROM pg_catalog.pg_publication AS p WHERE p.pubname = 'outbox_wake')::boolean AS published,
+    current_setting('max_replication_slots')::integer AS max_slots,
+    (SELECT count(*) FROM pg_catalog.pg_replication_slots)::integer AS slots,
+    (SELECT count(*) FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name LIKE 'rookery\_wake\_%')::integer AS our_slots,
+    current_setting('max_wal_senders')::integer AS max_senders,
+    (SELECT count(*) FROM pg_catalog.pg_stat_replication)::integer AS senders;
+
 -- name: StateFacts :one
 -- Who lives, who reaches Redis, what workers hold here, and whether jobs are due.
 SELECT

@@ -84,12 +84,18 @@ func migrateCommand(s *settings) *cobra.Command {
 }
 
 func doctorCommand(s *settings) *cobra.Command {
-	var parts []string
+	var (
+		parts []string
+		wake  string
+	)
 	doctor := &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong; silent when all is well", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := s.load()
 			if err != nil {
+				return err
+			}
+			if err := setWake(&config, wake); err != nil {
 				return err
 			}
 			findings := rookery.Doctor(cmd.Context(), config, parts...)
@@ -117,6 +123,7 @@ func doctorCommand(s *settings) *cobra.Command {
 		},
 	}
 	doctor.Flags().StringSliceVar(&parts, "for", nil, "what is to run as this user: relay, worker, api, serve (default: any of them)")
+	wakeFlag(doctor, &wake)
 	return doctor
 }
 

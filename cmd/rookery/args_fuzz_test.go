@@ -60,6 +60,7 @@ func FuzzConfigFile(f *testing.F) {
 	f.Add("ROOKERY_API_KEYS=\"", "\n")
 	f.Add("REDIS_URL_FILE=redis://:", "@localhost")
 	f.Add("ROOKERY_LEASE=", "")
+	f.Add("ROOKERY_RETENTION_DEAD=", "")
 	f.Fuzz(func(t *testing.T, before, after string) {
 		if err := os.WriteFile(file, []byte(before+secret+after), 0o600); err != nil {
 			t.Fatal(err)

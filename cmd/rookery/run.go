@@ -16,6 +16,7 @@ import (
 func serveCommand(s *settings) *cobra.Command {
 	var (
 		addr  string
+		wake  string
 		spool rookery.Spool
 	)
 	c := &cobra.Command{
@@ -29,6 +30,9 @@ func serveCommand(s *settings) *cobra.Command {
 			}
 			if addr != "" {
 				config.HTTPAddr = addr
+			}
+			if err := setWake(&config, wake); err != nil {
+				return err
 			}
 			spoolFlags(cmd, spool, &config.Spool)
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
@@ -49,10 +53,27 @@ func serveCommand(s *settings) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&addr, "http", "", "address of the API (default ROOKERY_HTTP_ADDR or 127.0.0.1:8080)")
+	wakeFlag(c, &wake)
 	c.Flags().BoolVar(&spool.On, "spool", false, "while Postgres is away keep jobs in Redis and answer 202: weaker than a 201, see docs/errors.md (default ROOKERY_SPOOL)")
 	c.Flags().Int64Var(&spool.Entries, "spool-entries", 0, "most requests to keep (default ROOKERY_SPOOL_ENTRIES or 100,000)")
 	c.Flags().Int64Var(&spool.Bytes, "spool-bytes", 0, "most bytes to keep (default ROOKERY_SPOOL_BYTES or 64 MB)")
 	return c
+}
+
+func wakeFlag(c *cobra.Command, wake *string) {
+	c.Flags().StringVar(wake, "wake", "", "how producers wake the relay, notify or wal; wal wants wal_level = logical (default ROOKERY_WAKE or notify)")
+}
+
+// setWake puts what the flag says over what the environment said.
+func setWake(c *rookery.Config, wake string) error {
+	if wake == "" {
+		return nil
+	}
+	if err := rookery.CheckWake("--wake", wake); err != nil {
+		return &usageError{err}
+	}
+	c.Wake = wake
+	return nil
 }
 
 // spoolFlags puts what the flags say over what the environment said.
@@ -69,7 +90,7 @@ func spoolFlags(c *cobra.Command, given rookery.Spool, s *rookery.Spool) {
 }
 
 func relayCommand(s *settings) *cobra.Command {
-	var addr string
+	var addr, wake string
 	c := &cobra.Command{
 		Use:   "relay",
 		Short: "Run a relay; any number may run side by side",
@@ -77,6 +98,9 @@ func relayCommand(s *settings) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := s.load()
 			if err != nil {
+				return err
+			}
+			if err := setWake(&config, wake); err != nil {
 				return err
 			}
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
@@ -89,6 +113,7 @@ func relayCommand(s *settings) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&addr, "http", "", "serve /livez, /readyz and /metrics here (default: not at all)")
+	wakeFlag(c, &wake)
 	return c
 }
 

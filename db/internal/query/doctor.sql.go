@@ -152,3 +152,48 @@ func (q *Queries) StateFacts(ctx context.Context) (StateFactsRow, error) {
 	)
 	return i, err
 }
+
+const wALFacts = `-- name: WALFacts :one
+SELECT quote_ident(current_user)::text AS user_name,
+    quote_ident(current_database())::text AS database_name,
+    current_setting('wal_level')::text AS wal_level,
+    coalesce((SELECT r.rolreplication OR r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user), false)::boolean AS may_replicate,
+    EXISTS (SELECT FROM pg_catalog.pg_publication AS p WHERE p.pubname = 'outbox_wake')::boolean AS published,
+    current_setting('max_replication_slots')::integer AS max_slots,
+    (SELECT count(*) FROM pg_catalog.pg_replication_slots)::integer AS slots,
+    (SELECT count(*) FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name LIKE 'rookery\_wake\_%')::integer AS our_slots,
+    current_setting('max_wal_senders')::integer AS max_senders,
+    (SELECT count(*) FROM pg_catalog.pg_stat_replication)::integer AS senders
+`
+
+type WALFactsRow struct {
+	UserName     string
+	DatabaseName string
+	WalLevel     string
+	MayReplicate bool
+	Published    bool
+	MaxSlots     int32
+	Slots        int32
+	OurSlots     int32
+	MaxSenders   int32
+	Senders      int32
+}
+
+// What tailing the WAL takes. A relay that tails already is not in its own way.
+func (q *Queries) WALFacts(ctx context.Context) (WALFactsRow, error) {
+	row := q.db.QueryRow(ctx, wALFacts)
+	var i WALFactsRow
+	err := row.Scan(
+		&i.UserName,
+		&i.DatabaseName,
+		&i.WalLevel,
+		&i.MayReplicate,
+		&i.Published,
+		&i.MaxSlots,
+		&i.Slots,
+		&i.OurSlots,
+		&i.MaxSenders,
+		&i.Senders,
+	)
+	return i, err
+}

@@ -50,6 +50,34 @@ func (q *Queries) HorizonPassed(ctx context.Context, horizon int64) (bool, error
 	return passed, err
 }
 
+const listHidden = `-- name: ListHidden :many
+SELECT t.xid
+FROM (SELECT unnest($1::bigint[])::bigint AS xid) AS t
+WHERE NOT pg_visible_in_snapshot(t.xid::text::xid8, pg_current_snapshot())
+`
+
+// Which of these transactions are not visible yet: the WAL tells of a commit before
+// its rows can be seen, and with a synchronous standby long before.
+func (q *Queries) ListHidden(ctx context.Context, xids []int64) ([]int64, error) {
+	rows, err := q.db.Query(ctx, listHidden, xids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var xid int64
+		if err := rows.Scan(&xid); err != nil {
+			return nil, err
+		}
+		items = append(items, xid)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const notify = `-- name: Notify :exec
 SELECT pg_notify('outbox', $1)
 `
@@ -64,7 +92,7 @@ SELECT pg_advisory_unlock_all()
 `
 
 // Session locks count: a Hold whose answer came too late, and was repeated, must not
-// leave the gate closed behind one unlock. This session holds no other lock.
+// leave the gate closed behind one unlock. This session holds no locks but these two.
 func (q *Queries) OpenGate(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, openGate)
 	return err
@@ -79,4 +107,27 @@ func (q *Queries) Ping(ctx context.Context) (int32, error) {
 	var pid int32
 	err := row.Scan(&pid)
 	return pid, err
+}
+
+const tellByWAL = `-- name: TellByWAL :one
+SELECT pg_try_advisory_lock(1380928331, 2) AS taken
+`
+
+// For a session that holds the gate: from here on inserts send a message into the
+// WAL. An insert that asks at this moment is in the way, for microseconds.
+func (q *Queries) TellByWAL(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, tellByWAL)
+	var taken bool
+	err := row.Scan(&taken)
+	return taken, err
+}
+
+const tellNobody = `-- name: TellNobody :exec
+SELECT pg_advisory_unlock(1380928331, 2)
+`
+
+// From here on inserts do neither, if the gate stays closed. The lock must be held.
+func (q *Queries) TellNobody(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, tellNobody)
+	return err
 }
