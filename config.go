@@ -72,6 +72,12 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	if c.Spool, err = spoolOf(read); err != nil {
 		return c, err
 	}
+	if c.Retention, err = retentionOf(read, "ROOKERY_RETENTION"); err != nil {
+		return c, err
+	}
+	if c.RetentionDead, err = retentionOf(read, "ROOKERY_RETENTION_DEAD"); err != nil {
+		return c, err
+	}
 	if text := read("ROOKERY_LOG_LEVEL"); text != "" {
 		if err := c.LogLevel.UnmarshalText([]byte(text)); err != nil {
 			return c, fmt.Errorf("ROOKERY_LOG_LEVEL is %q, must be debug, info, warn or error", text)

@@ -48,6 +48,11 @@ type Config struct {
 	LogLevel    slog.Level
 	LogFormat   string // text or json; "" means text
 
+	// How long relays keep jobs that are over; then they are deleted with their
+	// history. Negative: for ever.
+	Retention     time.Duration // of completed and cancelled jobs; 0 means 7 days
+	RetentionDead time.Duration // of dead ones; 0 means 30 days
+
 	Logger   *slog.Logger         // nil: one is made of LogLevel and LogFormat, to stderr
 	Registry *prometheus.Registry // nil: a fresh one with Go's and the process's metrics
 }
@@ -136,6 +141,7 @@ func (s *Service) Relay() (*relay.Relay, error) {
 	}
 	return relay.New(s.store, s.redis, source, relay.Options{
 		Lease: s.config.Lease, Registerer: s.registry, Logger: s.log, Failpoint: s.failpoint,
+		Retention: s.config.Retention, RetentionDead: s.config.RetentionDead,
 	})
 }
 

@@ -14,6 +14,7 @@
 //	walk      the belt: must find nothing    keep.go
 //	audit     the same, for what Redis must have   audit.go
 //	forget    notes that stopped relays left  forget.go
+//	prune     jobs that are long over go     retention.go
 //
 // The invariant: a job is in Redis under a dispatch id at most once, and only if a
 // ledger row with that id says so. The row is committed before the push, the push

@@ -46,3 +46,6 @@ func (r *Relay) Forward(queue string, d time.Duration) {
 		q.old[i].at = q.old[i].at.Add(-d)
 	}
 }
+
+// Prune does one turn of the duty of that name.
+func (r *Relay) Prune(ctx context.Context) error { return r.prune(ctx) }

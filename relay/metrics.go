@@ -15,6 +15,7 @@ type metrics struct {
 	returned     *prometheus.CounterVec
 	refused      prometheus.Counter
 	swept        prometheus.Counter
+	deleted      prometheus.Counter
 	strays       prometheus.Counter
 	audited      prometheus.Counter
 	auditMissing prometheus.Counter
@@ -47,6 +48,7 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 		returned:     vec("rookery_relay_returned_jobs_total", "Attempts taken back without an outcome.", "cause"),
 		refused:      counter("rookery_relay_refused_jobs_total", "Jobs that could not be claimed or encoded."),
 		swept:        counter("rookery_relay_swept_dispatches_total", "Finished ledger rows deleted."),
+		deleted:      counter("rookery_relay_deleted_jobs_total", "Finished jobs deleted, having been kept for long enough."),
 		strays:       counter("rookery_relay_stray_jobs_total", "Jobs the slow walk had to file again. Must stay 0."),
 		audited:      counter("rookery_relay_audited_jobs_total", "Attempts the audit has looked for in Redis."),
 		auditMissing: counter("rookery_relay_audit_missing_total", "Attempts the audit found nowhere in Redis and handed out again. Must stay 0."),
@@ -61,7 +63,7 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.dispatched, m.batches, m.claim, m.push, m.express, m.pushRefused, m.promoted, m.recovered, m.returned,
-		m.refused, m.swept, m.strays, m.audited, m.auditMissing, m.epochs, m.wakes, m.gate, m.away, m.failures,
+		m.refused, m.swept, m.deleted, m.strays, m.audited, m.auditMissing, m.epochs, m.wakes, m.gate, m.away, m.failures,
 	} {
 		if err := reg.Register(c); err != nil {
 			return m, err

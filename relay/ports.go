@@ -19,6 +19,7 @@ type Store interface {
 	Orders
 	Holdings
 	Books
+	Past
 }
 
 // Claims is steps D1 and D3.
@@ -78,6 +79,11 @@ type Books interface {
 	Entrusted(ctx context.Context, queue string, epoch, seq int64, age time.Duration, from job.Cursor) (job.Unsettled, error)
 	Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error)
 	Recorded(ctx context.Context, dispatchIDs []int64) ([]int64, error)
+}
+
+// Past is the jobs that are over.
+type Past interface {
+	Prune(ctx context.Context, p job.Prune) (job.Pruned, error)
 }
 
 // Redis is the window as a relay needs it. Its errors are [job.ErrStale] (a

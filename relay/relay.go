@@ -23,6 +23,11 @@ type Options struct {
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
 	Failpoint  func(name string) // called at the points that relayPoints in test/chaos lists; nil: nothing
+
+	// How long jobs are kept once they are over; then they are deleted with their
+	// history. Relays that differ delete by the shortest. Negative: for ever.
+	Retention     time.Duration // of completed and cancelled jobs; 0 means job.Retention
+	RetentionDead time.Duration // of dead ones; 0 means job.RetentionDead
 }
 
 // Relay is steps 2, 3 and 7. Make it with [New]; its methods are safe for
@@ -49,6 +54,7 @@ type Relay struct {
 	nudge   chan struct{} // ends the dispatch loop's wait; one is as good as many
 	walked  atomic.Int64
 	inquest inquest // the audit's own
+	pruning pruning // retention's own
 	host    string
 	pid     int
 }
@@ -64,6 +70,9 @@ func New(store Store, redis Redis, source Source, o Options) (*Relay, error) {
 	}
 	if o.Lease == 0 {
 		o.Lease = job.Lease
+	}
+	if err := retentionOf(&o); err != nil {
+		return nil, err
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -113,6 +122,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		{"walk", 10 * time.Second, r.walk},
 		{"audit", r.auditEvery(), r.audit},
 		{"forget batches", 30 * time.Second, r.forgetLeft},
+		{"prune", pruneEvery, r.prune},
 	} {
 		g.Go(func() error { r.every(ctx, duty.name, duty.every, duty.do); return nil })
 	}

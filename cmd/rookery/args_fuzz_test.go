@@ -72,7 +72,7 @@ func FuzzConfigFile(f *testing.F) {
 			}
 			return
 		}
-		settings := strings.Contains(err.Error(), "ROOKERY_L") // a lease, a log level and a format are no secrets
+		settings := strings.Contains(err.Error(), "ROOKERY_L") || strings.Contains(err.Error(), "ROOKERY_RETENTION") // a lease, a log level, a format and a retention are no secrets
 		if strings.Contains(err.Error(), secret) && !settings || strings.Contains(err.Error(), "\n") {
 			t.Errorf("LoadConfig(%q) = %v, want one line without a secret", before+secret+after, err)
 		}
