@@ -90,7 +90,7 @@ func TestClaim_Bytes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.exec("ALTER TABLE outbox.jobs DROP CONSTRAINT jobs_payload_has_at_most_262144_bytes")
+			w.exec("ALTER DOMAIN outbox.byte_size DROP CONSTRAINT jobs_payload_has_at_most_262144_bytes")
 			for _, n := range tt.sizes {
 				w.sized(n)
 			}

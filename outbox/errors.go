@@ -57,8 +57,8 @@ func translate(verb string, err error) error {
 func fieldOf(code string, pg *pgconn.PgError) *job.FieldError {
 	switch code {
 	case "23514": // check_violation
-		if pg == nil || pg.SchemaName != "outbox" || pg.TableName != "jobs" {
-			return nil // another table's, or a driver that does not say
+		if pg == nil || pg.SchemaName != "outbox" {
+			return nil // another schema's, or a driver that does not say
 		}
 		if f, ok := limits()[pg.ConstraintName]; ok {
 			return &f
@@ -75,8 +75,8 @@ func fieldOf(code string, pg *pgconn.PgError) *job.FieldError {
 	return nil
 }
 
-// limits maps the CHECKs of outbox.jobs to the fields they guard; a test compares it
-// with the table. status is not among them: no producer can write it.
+// limits maps the CHECKs of outbox.jobs, and of the domains of its columns, to the
+// fields they guard; a test compares it with the table. status is not among them: no producer can write it.
 func limits() map[string]job.FieldError {
 	return map[string]job.FieldError{
 		"jobs_queue_name_is_1_to_100_of_letters_digits_and_dot_dash": {

@@ -212,12 +212,17 @@ func TestSQLDoors_States(t *testing.T) {
 	}
 }
 
-// The names by which outbox turns a CHECK into a field are those of the table.
+// The names by which outbox turns a CHECK into a field are those of the table and of
+// its columns' domains.
 func TestLimits_NamesOfTheChecks(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, devtest.Postgres(t))
 	known := outbox.LimitNames()
-	for _, name := range query[string](t, conn, `SELECT conname::text FROM pg_constraint WHERE conrelid = 'outbox.jobs'::regclass AND contype = 'c'`) {
+	for _, name := range query[string](t, conn, `
+		SELECT conname::text
+		FROM pg_constraint
+		WHERE contype = 'c' AND (conrelid = 'outbox.jobs'::regclass
+			OR contypid IN (SELECT atttypid FROM pg_attribute WHERE attrelid = 'outbox.jobs'::regclass))`) {
 		if name == "jobs_status_is_known" {
 			continue
 		}

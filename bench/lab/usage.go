@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Usage is what a run has used, summed over all jobs.
@@ -85,6 +87,23 @@ func (l *Lab) Counters(ctx context.Context) (u Usage, err error) {
 	}
 	u.RedisCalls = inScripts
 	return u, nil
+}
+
+// Statement is one statement that Postgres has run, with its time in ms.
+type Statement struct {
+	Text        string  `json:"text"`
+	Calls, Rows float64 `json:"-"`
+	Ms          float64 `json:"ms"`
+}
+
+// Statements returns the statements that took the most time, when they were counted.
+func (l *Lab) Statements(ctx context.Context, most int) ([]Statement, error) {
+	rows, err := l.Pool.Query(ctx, `SELECT regexp_replace(left(query, 120), '\s+', ' ', 'g'), calls::float8, rows::float8, total_exec_time
+		FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT $1`, most)
+	if err != nil {
+		return nil, fmt.Errorf("list statements: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Statement])
 }
 
 // Minus returns what was used since before.

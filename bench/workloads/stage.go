@@ -13,6 +13,7 @@ import (
 // stage is one system at work: relays, workers and producers, timed and counted.
 type stage struct {
 	*lab.Lab
+	bench   *Bench
 	system  string
 	relays  []*lab.Actor
 	workers []*lab.Actor
@@ -24,7 +25,7 @@ type stage struct {
 
 func (b *Bench) stage(ctx context.Context, system string, settings map[string]string, env ...string) (*stage, error) {
 	l, err := b.open(ctx, system, settings, env...)
-	return &stage{Lab: l, system: system}, err
+	return &stage{Lab: l, bench: b, system: system}, err
 }
 
 // relayed reports whether a system has relays.
@@ -136,6 +137,15 @@ func (s *stage) done(ctx context.Context, r *Run) error {
 	after, err := s.Counters(ctx)
 	if err != nil {
 		return err
+	}
+	if b := s.bench; b.counted && b.Statements > 0 {
+		top, err := s.Statements(ctx, b.Statements)
+		if err != nil {
+			return err
+		}
+		for _, t := range top {
+			b.Log("  %9.1f ms, %7.0f calls of %7.3f ms, %8.0f rows: %s", t.Ms, t.Calls, t.Ms/t.Calls, t.Rows, t.Text)
+		}
 	}
 	u := after.Minus(s.before)
 	u.Mallocs, u.MallocBytes = s.Allocations()
