@@ -1,6 +1,7 @@
 package db_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -48,6 +49,46 @@ func TestHole02_OutcomesOfTwoAttemptsOfOneJob(t *testing.T) {
 	want := []job.Verdict{{Ref: ref, Status: job.Completed}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("Reconcile: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// Successes are recorded by a statement of their own that says which jobs, not which
+// attempts: two successes of one job must not share a verdict, whichever is current.
+func TestHole02_TwoSuccessesOfOneJob(t *testing.T) {
+	t.Parallel()
+	for _, older := range []bool{true, false} {
+		w := newWorld(t)
+		ref := w.out()
+		stale := job.Ref{ID: ref.ID, DispatchID: ref.DispatchID + 1}
+		if older {
+			stale.DispatchID = ref.DispatchID - 1
+		}
+		got, err := w.Reconcile(t.Context(), worker, []job.Outcome{{Ref: stale, Kind: job.Succeeded}, {Ref: ref, Kind: job.Succeeded}})
+		want := []job.Verdict{{Ref: ref, Status: job.Completed}}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("Reconcile, stale one first %t: %v (-want +got):\n%s", older, err, diff)
+		}
+	}
+}
+
+// Outcomes of all kinds in one call, one of them refused for its value: nothing has
+// been recorded, so that sent again in parts each has its verdict.
+func TestHole02_RefusedValueLeavesSuccessesAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(3)
+	refs := w.claim(3).Refs()
+	_, err := w.Reconcile(t.Context(), worker, []job.Outcome{
+		{Ref: refs[0], Kind: job.Succeeded}, {Ref: refs[1], Kind: job.Failed, Error: "no \x00 in Postgres"}, {Ref: refs[2], Kind: job.Succeeded},
+	})
+	var data *job.DataError
+	if !errors.As(err, &data) {
+		t.Fatalf("Reconcile with a NUL = %v, want a DataError", err)
+	}
+	for _, ref := range refs {
+		if got := w.traces(ref.ID).Status; got != job.Dispatched {
+			t.Errorf("job %d is %s, want dispatched", ref.ID, got)
+		}
 	}
 }
 

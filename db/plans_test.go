@@ -22,6 +22,7 @@ var hot = map[string][]string{
 	"RecordPushes":     {"dispatches_pkey"},
 	"MarkRunning":      {"jobs_pkey"},
 	"Reconcile":        {"jobs_pkey"},
+	"CompleteJobs":     {"jobs_pkey"},
 	"VerifyAttempts":   {"jobs_pkey"},
 	"RequeueAttempts":  {"jobs_pkey", "queues_pkey"},
 	"TakeOverUnpushed": {"dispatches_by_age", "dispatches_pkey", "queues_pkey"},

@@ -14,8 +14,8 @@ import (
 
 // Reconcile records the outcomes of a worker and returns a verdict for each it
 // accepted; the others' attempts are over. It refuses, as bugs of the caller, two
-// outcomes of one attempt and an outcome it does not know. Starts are recorded by a
-// statement of their own, before the others; a start that does not come back says
+// outcomes of one attempt and an outcome it does not know. Starts, successes and what
+// else there is are recorded by a statement each; a start that does not come back says
 // nothing about its attempt. The error is a [*job.BusyError] when some of the jobs, and
 // not all, are locked by others.
 func (s *Store) Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
@@ -59,40 +59,14 @@ func (s *Store) busy(ctx context.Context, ids []int64) *job.BusyError {
 }
 
 func (s *Store) reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error) {
-	sorted := slices.SortedFunc(slices.Values(outcomes), func(a, b job.Outcome) int {
-		return cmp.Or(cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.DispatchID, b.Ref.DispatchID))
-	})
-	var (
-		ends   = query.ReconcileParams{WorkerID: workerID}
-		starts = query.MarkRunningParams{WorkerID: workerID}
-	)
-	for i, o := range sorted {
-		if i > 0 && sorted[i-1].Ref == o.Ref {
-			return nil, &job.DataError{SQLState: "21000", Message: "two outcomes for attempt " + o.Ref.String()}
-		}
-		ran := min(max(o.Ran, 0), job.MaxDelay).Microseconds()
-		switch o.Kind {
-		case job.Started:
-			starts.JobIDs = append(starts.JobIDs, o.Ref.ID)
-			starts.DispatchIDs = append(starts.DispatchIDs, o.Ref.DispatchID)
-			starts.RanUs = append(starts.RanUs, ran)
-			continue
-		case job.Succeeded, job.Failed, job.Snoozed, job.Discarded, job.CalledOff:
-		default:
-			return nil, &job.DataError{SQLState: "22023", Message: fmt.Sprintf("attempt %s: no outcome is called %q", o.Ref, o.Kind)}
-		}
-		ends.JobIDs = append(ends.JobIDs, o.Ref.ID)
-		ends.DispatchIDs = append(ends.DispatchIDs, o.Ref.DispatchID)
-		ends.Outcomes = append(ends.Outcomes, string(o.Kind))
-		ends.DelaysMs = append(ends.DelaysMs, job.ClampDelay(o.Delay).Milliseconds())
-		ends.RanUs = append(ends.RanUs, ran)
-		ends.Errors = append(ends.Errors, o.Error)
-		ends.Stacks = append(ends.Stacks, o.Stack)
+	b, err := byStatement(workerID, outcomes)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]job.Verdict, 0, len(outcomes))
-	if len(starts.JobIDs) > 0 {
+	if len(b.starts.JobIDs) > 0 {
 		err := s.do(ctx, "mark running", func(q *query.Queries) error {
-			rows, err := q.MarkRunning(ctx, starts)
+			rows, err := q.MarkRunning(ctx, b.starts)
 			for _, row := range rows {
 				out = append(out, verdict(row.ID, row.DispatchID, string(job.Running)))
 			}
@@ -102,17 +76,85 @@ func (s *Store) reconcile(ctx context.Context, workerID string, outcomes []job.O
 			return nil, err
 		}
 	}
-	if len(ends.JobIDs) == 0 {
+	// Before the successes: when a value of these is refused, the batch is sent again in
+	// parts, and nothing of it has been recorded.
+	if len(b.others.JobIDs) > 0 {
+		err := s.do(ctx, "reconcile", func(q *query.Queries) error {
+			rows, err := q.Reconcile(ctx, b.others)
+			for _, row := range rows {
+				out = append(out, verdict(row.ID, row.DispatchID, row.Status))
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(b.successes.JobIDs) == 0 {
 		return out, nil
 	}
-	err := s.do(ctx, "reconcile", func(q *query.Queries) error {
-		rows, err := q.Reconcile(ctx, ends)
-		for _, row := range rows {
-			out = append(out, verdict(row.ID, row.DispatchID, row.Status))
+	err = s.do(ctx, "complete", func(q *query.Queries) error {
+		ids, err := q.CompleteJobs(ctx, b.successes)
+		slices.Sort(ids)
+		for i, id := range b.successes.JobIDs {
+			if _, ok := slices.BinarySearch(ids, id); ok {
+				out = append(out, job.Verdict{Ref: job.Ref{ID: id, DispatchID: b.successes.DispatchIDs[i]}, Status: job.Completed})
+			}
 		}
 		return err
 	})
 	return out, err
+}
+
+// statements is a batch of outcomes by the statement that records them, each in the
+// order of ids.
+type statements struct {
+	starts    query.MarkRunningParams
+	others    query.ReconcileParams
+	successes query.CompleteJobsParams // at most one per job
+}
+
+func byStatement(workerID string, outcomes []job.Outcome) (statements, error) {
+	sorted := slices.SortedFunc(slices.Values(outcomes), func(a, b job.Outcome) int {
+		return cmp.Or(cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.DispatchID, b.Ref.DispatchID))
+	})
+	s := statements{
+		starts: query.MarkRunningParams{WorkerID: workerID}, others: query.ReconcileParams{WorkerID: workerID},
+		successes: query.CompleteJobsParams{WorkerID: workerID},
+	}
+	last := int64(0) // of the successes
+	for i, o := range sorted {
+		if i > 0 && sorted[i-1].Ref == o.Ref {
+			return s, &job.DataError{SQLState: "21000", Message: "two outcomes for attempt " + o.Ref.String()}
+		}
+		ran := min(max(o.Ran, 0), job.MaxDelay).Microseconds()
+		switch o.Kind {
+		case job.Started:
+			s.starts.JobIDs = append(s.starts.JobIDs, o.Ref.ID)
+			s.starts.DispatchIDs = append(s.starts.DispatchIDs, o.Ref.DispatchID)
+			s.starts.RanUs = append(s.starts.RanUs, ran)
+			continue
+		case job.Succeeded:
+			if o.Ref.ID != last { // a second attempt of one job: one of the two is stale, and its verdict must say which
+				last = o.Ref.ID
+				s.successes.JobIDs = append(s.successes.JobIDs, o.Ref.ID)
+				s.successes.DispatchIDs = append(s.successes.DispatchIDs, o.Ref.DispatchID)
+				s.successes.RanUs = append(s.successes.RanUs, ran)
+				continue
+			}
+		case job.Failed, job.Snoozed, job.Discarded, job.CalledOff:
+		default:
+			return s, &job.DataError{SQLState: "22023", Message: fmt.Sprintf("attempt %s: no outcome is called %q", o.Ref, o.Kind)}
+		}
+		s.others.JobIDs = append(s.others.JobIDs, o.Ref.ID)
+		s.others.DispatchIDs = append(s.others.DispatchIDs, o.Ref.DispatchID)
+		s.others.Outcomes = append(s.others.Outcomes, string(o.Kind))
+		s.others.DelaysMs = append(s.others.DelaysMs, job.ClampDelay(o.Delay).Milliseconds())
+		s.others.RanUs = append(s.others.RanUs, ran)
+		s.others.Errors = append(s.others.Errors, o.Error)
+		s.others.Stacks = append(s.others.Stacks, o.Stack)
+	}
+	return s, nil
 }
 
 // Verify returns those of refs that are current.

@@ -75,6 +75,24 @@ woken AS (
 SELECT a.id, a.dispatch_id, a.status, coalesce((SELECT woken.sent FROM woken), false)::boolean AS woken
 FROM accepted AS a;
 
+-- name: CompleteJobs :one
+-- Records successes: what Reconcile does with them, at half its cost. At most one per
+-- job; what comes back are the jobs whose attempt was current. Finds its rows by
+-- jobs_pkey, in id order when the arrays are.
+-- arrow: dispatched running -complete-> completed
+WITH outcome AS (
+    SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id, unnest(@ran_us::bigint[]) AS ran_us
+),
+accepted AS (
+    UPDATE outbox.jobs AS j
+    SET status = 'completed', started_at = now() - o.ran_us * interval '1 microsecond', finished_at = now(), worker_id = @worker_id::text
+    FROM outcome AS o
+    WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
+    RETURNING j.id
+)
+SELECT coalesce(array_agg(a.id), '{}')::bigint[] AS job_ids
+FROM accepted AS a;
+
 -- name: MarkRunning :many
 -- The lazy mark that a handler is still running after 250 ms.
 -- arrow: dispatched -start-> running
