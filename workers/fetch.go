@@ -197,12 +197,14 @@ func (w *Worker) takeCall(ctx context.Context, t job.Take) (job.Taken, error) {
 }
 
 // takeRefused reports whether err is an answer (STALE), after which the next take
-// has a new token. After anything else Redis may or may not have leased jobs to us,
+// has a new token, unless this one was sent before and had no answer. After anything else Redis may or may not have leased jobs to us,
 // and the same token asks again, later; after a take that hung, not before direct mode
 // may begin: each holds up the other queues.
 func (w *Worker) takeRefused(ctx context.Context, q *queue, epoch int64, sent time.Time, err error) bool {
 	if w.stale(ctx, q, epoch, err) {
-		q.token = ""
+		if q.retry.failures == 0 { // else an earlier call may have leased jobs, which the new epoch keeps
+			q.token = ""
+		}
 		return true
 	}
 	if q.retry.failures == 0 {

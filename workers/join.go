@@ -38,10 +38,13 @@ func (w *Worker) stale(ctx context.Context, q *queue, used int64, err error) boo
 		return false
 	}
 	w.redisAnswered()
-	q.unanswered(time.Now())
 	var s *job.StaleError
 	if !errors.As(err, &s) {
 		s = &job.StaleError{}
+	}
+	// Of a queue that nobody has heard of Redis can have nothing: its bell will ring.
+	if epoch, _ := q.wanted(); epoch > 0 || s.Epoch > 0 {
+		q.unanswered(time.Now())
 	}
 	if q.refuse(used, s) {
 		w.log.WarnContext(ctx, "redis holds another life or epoch", keyQueue, q.name, keyEpoch, used, "redis_epoch", s.Epoch)
