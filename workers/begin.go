@@ -22,7 +22,7 @@ func (w *Worker) begin(base context.Context, waiting []*attempt) []*attempt {
 		switch ok, gone := w.held.admit(a, now); {
 		case ok:
 			w.handlers.Add(1)
-			go w.run(a) //nolint:contextcheck // prepare has given the attempt its own, which ends with its own cause
+			w.crew.begin(a)
 		case gone:
 			a.cancel(job.ErrLeaseLost)
 		default:

@@ -16,6 +16,9 @@ type Handler interface {
 	// last three counts as no failure: the job goes back. A handler that has not
 	// returned 30 s after its ctx ended is given up: its result is ignored, and its
 	// slot stays taken until it does return.
+	//
+	// Attempts share goroutines, one after another: what a handler does to its own
+	// (runtime.LockOSThread, pprof.SetGoroutineLabels) it must undo.
 	Work(ctx context.Context, j *Job) error
 }
 

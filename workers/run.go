@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// run runs one attempt in its own goroutine.
+// run runs one attempt, in a goroutine that runs nothing else meanwhile.
 func (w *Worker) run(a *attempt) {
 	defer w.handlers.Done()
 	start := time.Now()

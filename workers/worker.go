@@ -24,13 +24,14 @@ type Worker struct {
 	routes  *routes
 	held    *held
 	acks    *acks
+	crew    *crew
 	metrics *metrics
 	unknown *unknown
 	tracing *tracing
 	tokens  tokens
 	started time.Time
 
-	handlers sync.WaitGroup // handlers' goroutines
+	handlers sync.WaitGroup // handlers under way
 	joining  chan struct{}  // join should look at the queues' epochs
 	telling  chan struct{}  // follow should beat now: there is an epoch to report
 	asking   chan struct{}  // follow should look how long it may wait
@@ -64,13 +65,15 @@ func New(store Store, redis Queue, leases Leases, registry *Registry, o Options)
 	if err != nil {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
-	return &Worker{
+	w := &Worker{
 		o: o, log: o.Logger, store: store, redis: redis, leases: leases,
 		routes: routes, held: h, acks: newAcks(), metrics: m, unknown: newUnknown(), tracing: newTracing(),
 		tokens:  tokens{prefix: rand.Text()[:12]},
 		joining: make(chan struct{}, 1), telling: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		closing: make(chan struct{}), queues: queues, order: newOrder(queues),
-	}, nil
+	}
+	w.crew = newCrew(w.run)
+	return w, nil
 }
 
 // Run takes and runs jobs until ctx ends, then stops in order: it takes no more,
@@ -109,6 +112,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	begun := w.fetch(ctx, life)
 	w.release(life, begun)
 	w.drain(life)
+	w.crew.close()
 	err := w.flush(life, acked)
 	stop()
 	loops.Wait()

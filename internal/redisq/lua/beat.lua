@@ -7,7 +7,7 @@
 --#include guard
 --#include clock
 local leases, cancelled = KEYS[2], KEYS[3]
-local deadline, count = now + ARGV[2], #ARGV - 2
+local deadline, count = string.format('%.0f', now + ARGV[2]), #ARGV - 2
 local renew, gone, called = {}, {}, {}
 for i = 1, count do renew[2 * i - 1], renew[2 * i] = deadline, ARGV[2 + i] end
 local renewed = redis.call('ZADD', leases, 'XX', 'CH', unpack(renew))

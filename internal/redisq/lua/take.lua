@@ -12,7 +12,8 @@
 --#include receipt
 local bands, bell = {KEYS[2], KEYS[3], KEYS[4]}, KEYS[8]
 local leases, claimed, receipt = KEYS[5], {KEYS[5], KEYS[6], KEYS[7]}, KEYS[9]
-local token, limit, deadline, life = ARGV[2], tonumber(ARGV[3]), now + ARGV[4], ARGV[5]
+-- As text: Lua would print the number anew for every job.
+local token, limit, deadline, life = ARGV[2], tonumber(ARGV[3]), string.format('%.0f', now + ARGV[4]), ARGV[5]
 
 local again = answered(receipt, token, leases, deadline)
 if again then return {'OK', paused == '1' and 0 or depth(unpack(bands)), {}, again} end
