@@ -190,13 +190,14 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 		return batch, false, err
 	}
 	q.recordedLocked(now, pushed)
-	q.skip.took(now, whole, now.Sub(began), batch.Jobs)
+	most := len(batch.Jobs) == limit || cutByBytes(batch.Jobs)
+	q.skip.took(now, whole, now.Sub(began), batch.Jobs, most)
 	q.limit = min(2*q.limit, job.MaxBatch)
 	if alone != nil && *alone == q.detour.around {
 		q.detour = detour{}
 	}
 	inOrder(batch.Jobs)
-	return batch, len(batch.Jobs) == limit || cutByBytes(batch.Jobs) || !whole, nil
+	return batch, most || !whole, nil
 }
 
 // inOrder sorts a batch as it is to be taken.

@@ -8,20 +8,25 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// skip remembers, for one queue, what a claim need not read again while somebody
-// holds an old snapshot: the entries that were claimed since then stay in the index,
-// and reading 400,000 of them again and again costs 45 % of the throughput. It only
-// ever makes a claim look at less, and never for longer than until fullAt; without
-// an old snapshot it does nothing.
+// skip remembers, for one queue, what a claim need not read again. What was claimed
+// stays in the index until a vacuum: a million such entries make a claim of 500 take
+// twice as long, and while somebody holds an old snapshot 100,000 do. So it reads above
+// what it took while batches are full, for a tenth of a second at a time, and for
+// longer when reading everything has proved slow. It only ever makes a claim look at
+// less, and never for longer than until fullAt; what it then finds late (a retry, a
+// late committer) would have waited behind the window. A claim that finds nothing
+// is made again with everything.
 type skip struct {
 	taken   map[int16]int64 // highest id taken, by place in outbox.ready
 	trail   map[int16]int64 // taken, as it was a rotation ago: late committers above it are still found
 	rotated time.Time
-	fullAt  time.Time // when the whole queue is read again; zero while claims are cheap
+	fullAt  time.Time // when the whole queue is read again; zero while nothing is skipped
 }
 
 // What a full read may waste, and how much of the time full reads may take then.
 const (
+	skipBacklog  = 100 * time.Millisecond // while batches are full
+	skipSlow     = time.Second            // after a read that has wasted skipWaste
 	skipWaste    = 3 * time.Millisecond
 	skipShare    = 20
 	skipRotation = 100 * time.Millisecond
@@ -51,8 +56,9 @@ func (s *skip) spans(now time.Time, hi int16) (parts []job.Span, full bool) {
 	return append(parts, lo), false
 }
 
-// took notes what a claim took, and how long a full read lasted.
-func (s *skip) took(now time.Time, full bool, d time.Duration, jobs []job.Envelope) {
+// took notes what a claim took, whether that was all it might (there is a backlog),
+// and how long a read of everything lasted.
+func (s *skip) took(now time.Time, full bool, d time.Duration, jobs []job.Envelope, backlog bool) {
 	if s.taken == nil {
 		s.taken = map[int16]int64{}
 	}
@@ -63,12 +69,16 @@ func (s *skip) took(now time.Time, full bool, d time.Duration, jobs []job.Envelo
 	if !full {
 		return
 	}
+	pause := skipSlow
 	if d-time.Millisecond-time.Duration(len(jobs))*20*time.Microsecond < skipWaste {
-		s.fullAt = time.Time{}
-		return
+		if !backlog {
+			s.fullAt = time.Time{}
+			return
+		}
+		pause = skipBacklog
 	}
 	if s.fullAt.IsZero() {
 		s.rotated = now // what was taken just now is not a rotation old
 	}
-	s.fullAt = now.Add(max(time.Second, skipShare*d))
+	s.fullAt = now.Add(max(pause, skipShare*d))
 }

@@ -45,7 +45,7 @@ func TestSkip_CheapClaimsReadEverything(t *testing.T) {
 		if !full || len(spans) != 1 || reads(spans, key{job.LostPriority, 1}) != 1 || reads(spans, key{job.MaxPriority, 1}) != 1 {
 			t.Fatalf("spans(%d) = %v, %v; want everything in one", i, spans, full)
 		}
-		s.took(now, true, time.Millisecond, took(100, int64(i)))
+		s.took(now, true, time.Millisecond, took(100, int64(i)), false)
 	}
 }
 
@@ -57,9 +57,9 @@ func TestSkip_SpansAndTrailAreTheWholeKeySpace(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		now := epochOfTests
 		var s skip
-		s.took(now, true, time.Second, nil)
+		s.took(now, true, time.Second, nil, false)
 		for range r.IntN(12) {
-			s.took(now, false, 0, took(int16(r.IntN(1001)), 1+r.Int64N(1000)))
+			s.took(now, false, 0, took(int16(r.IntN(1001)), 1+r.Int64N(1000)), false)
 		}
 		now = now.Add(skipRotation + 1)
 		hi := int16(r.IntN(1001))
@@ -105,7 +105,7 @@ func TestSkip_FullReadsTakeAtMostATwentiethOfTheTime(t *testing.T) {
 		{200 * time.Millisecond, 4 * time.Second},
 	} {
 		var s skip
-		s.took(epochOfTests, true, tt.read, nil)
+		s.took(epochOfTests, true, tt.read, nil, false)
 		if _, full := s.spans(epochOfTests.Add(tt.pause-1), job.MaxPriority); full {
 			t.Errorf("read of %s: the next one came before %s", tt.read, tt.pause)
 		}
@@ -118,8 +118,8 @@ func TestSkip_FullReadsTakeAtMostATwentiethOfTheTime(t *testing.T) {
 func TestSkip_FullReadThatIsCheapEndsIt(t *testing.T) {
 	t.Parallel()
 	var s skip
-	s.took(epochOfTests, true, time.Second, nil)
-	s.took(epochOfTests.Add(time.Minute), true, time.Millisecond, nil)
+	s.took(epochOfTests, true, time.Second, nil, false)
+	s.took(epochOfTests.Add(time.Minute), true, time.Millisecond, nil, false)
 	if _, full := s.spans(epochOfTests.Add(time.Minute+1), job.MaxPriority); !full {
 		t.Error("the old snapshot has gone, and parts are still skipped")
 	}
@@ -128,7 +128,7 @@ func TestSkip_FullReadThatIsCheapEndsIt(t *testing.T) {
 func TestSkip_BatchThatTakesLongBecauseItIsLargeIsNoWaste(t *testing.T) {
 	t.Parallel()
 	var s skip
-	s.took(epochOfTests, true, 12*time.Millisecond, make([]job.Envelope, job.MaxBatch))
+	s.took(epochOfTests, true, 12*time.Millisecond, make([]job.Envelope, job.MaxBatch), false)
 	if _, full := s.spans(epochOfTests, job.MaxPriority); !full {
 		t.Error("500 jobs in 12 ms passed for an old snapshot")
 	}
@@ -139,17 +139,49 @@ func TestSkip_LateCommitterOfTheLastRotationIsRead(t *testing.T) {
 	t.Parallel()
 	var s skip
 	now := epochOfTests
-	s.took(now, true, time.Millisecond, took(100, 5)) // long ago, and cheap
+	s.took(now, true, time.Millisecond, took(100, 5), false) // long ago, and cheap
 	now = now.Add(time.Hour)
-	s.took(now, true, time.Second, took(100, 8)) // the old snapshot begins
+	s.took(now, true, time.Second, took(100, 8), false) // the old snapshot begins
 	now = now.Add(5 * time.Millisecond)
 	spans, full := s.spans(now, job.MaxPriority)
 	if full || reads(spans, key{100, 7}) != 1 {
 		t.Errorf("5 ms after 8 was taken: spans = %v, %v; want them to have 7", spans, full)
 	}
 	now = now.Add(skipRotation)
-	s.took(now, false, 0, took(100, 9))
+	s.took(now, false, 0, took(100, 9), false)
 	if spans, _ = s.spans(now.Add(1), job.MaxPriority); reads(spans, key{100, 9}) != 0 && reads(spans, key{100, 7}) != 0 {
 		t.Errorf("a rotation later: spans = %v still have 7", spans)
+	}
+}
+
+// While batches are full what was taken is not read again for a tenth of a second, and
+// then everything is; a batch that is not full ends it.
+func TestSkip_BacklogIsReadFromWhereItStands(t *testing.T) {
+	t.Parallel()
+	var s skip
+	now, id := epochOfTests, int64(0)
+	fulls, skipped := 0, 0
+	for range 1000 { // a claim every ms
+		now = now.Add(time.Millisecond)
+		spans, full := s.spans(now, job.MaxPriority)
+		if full {
+			fulls++
+		}
+		if reads(spans, key{100, 1}) == 0 {
+			skipped++
+		}
+		if reads(spans, key{100, id + 1}) != 1 || reads(spans, key{0, 1}) != 1 || reads(spans, key{job.LostPriority, 1}) != 1 {
+			t.Fatalf("spans = %v do not have the next job, an urgent one, a lost one", spans)
+		}
+		id += 500
+		s.took(now, full, time.Millisecond, took(100, id), true)
+	}
+	if fulls < 9 || fulls > 11 || skipped < 850 {
+		t.Errorf("of 1,000 claims %d read everything and %d skipped what was taken, want 10 and 880 or so", fulls, skipped)
+	}
+	now = s.fullAt
+	s.took(now, true, time.Millisecond, took(100, id+1), false)
+	if spans, full := s.spans(now.Add(1), job.MaxPriority); !full || reads(spans, key{100, 1}) != 1 {
+		t.Error("the backlog has ended, and parts are still skipped")
 	}
 }
