@@ -41,7 +41,7 @@ var hot = map[string][]string{
 }
 
 // joins are statements whose joins may change places: each probes by a whole key.
-var joins = map[string]bool{"WalkJobs": true}
+var joins = map[string]bool{"WalkJobs": true, "RequeueAttempts": true}
 
 // The pinned sessions of a Store keep every hot statement's plan, whatever the
 // tables hold and whatever the statistics say of them: prepared on empty tables a
@@ -86,6 +86,26 @@ func TestPlans_KeepTheirShape(t *testing.T) {
 	}
 	if n := get[float64](w, "SELECT reltuples::float8 FROM pg_class WHERE oid = 'outbox.jobs'::regclass"); n < 50_000 {
 		t.Errorf("rows that ANALYZE has seen = %g, want 50,000 or more", n)
+	}
+}
+
+// Postgres believes an ANALYZE of empty tables (vacuumdb --analyze after a restore), and
+// then would rather read all of jobs for a batch than look each job up: a claim took
+// 1.1 ms a job. So the statements of a job's way compare ids by BETWEEN, by which no
+// index can be read in order for a join.
+func TestPlans_LookJobsUpThoughTheTablesSeemEmpty(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec("ANALYZE")
+	c := pinned(w)
+	prepare(w, c, statements(t))
+	for name, shape := range shapes(w, c) {
+		if name == "WalkJobs" {
+			continue // a belt, and slow until Postgres has looked again
+		}
+		if strings.Contains(shape, "Join Filter") {
+			t.Errorf("%s joins without an index:\n%s", name, shape)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ recorded AS (
     UPDATE outbox.dispatches AS d
     SET seq = p.seq
     FROM pushed AS p
-    WHERE d.id = p.id AND d.seq IS NULL
+    WHERE d.id BETWEEN p.id AND p.id AND d.seq IS NULL
 ),
 span AS (
     SELECT unnest(@lo_priorities::smallint[]) AS lo_priority, unnest(@lo_ids::bigint[]) AS lo_id, unnest(@hi_priorities::smallint[]) AS hi_priority
@@ -81,7 +81,7 @@ moved AS (
     SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = @dispatch_id::bigint, dispatched_at = now(),
         started_at = NULL, worker_id = nullif(sqlc.arg(worker_id)::text, '') -- not of the attempt before: a loss would be put down to them
     FROM gone
-    WHERE j.id = gone.job_id AND j.status = 'queued'
+    WHERE j.id BETWEEN gone.job_id AND gone.job_id AND j.status = 'queued'
     RETURNING j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count, j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload
 ),
 ledger AS (
@@ -101,7 +101,7 @@ FROM moved;
 UPDATE outbox.dispatches AS d
 SET seq = p.seq
 FROM (SELECT unnest(@pushed_ids::bigint[]) AS id, unnest(@pushed_seqs::bigint[]) AS seq) AS p
-WHERE d.id = p.id AND d.seq IS NULL;
+WHERE d.id BETWEEN p.id AND p.id AND d.seq IS NULL;
 
 -- name: HeadOfQueue :one
 -- The job a claim of one would take; through ready_pkey.

@@ -12,7 +12,7 @@ moved AS (
     UPDATE outbox.jobs AS j
     SET dispatch_id = sqlc.arg(dispatch_id)::bigint, worker_id = sqlc.arg(worker_id)::text
     FROM held
-    WHERE j.id = held.job_id
+    WHERE j.id BETWEEN held.job_id AND held.job_id
       AND (j.dispatch_id = held.dispatch_id OR j.dispatch_id = sqlc.arg(dispatch_id)::bigint)
       AND j.status IN ('dispatched', 'running')
     RETURNING j.id

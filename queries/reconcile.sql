@@ -33,7 +33,7 @@ accepted AS (
         worker_id = @worker_id::text,
         last_error = CASE WHEN o.error = '' THEN j.last_error ELSE o.error END
     FROM outcome AS o
-    WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
+    WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id, j.dispatch_id, j.status, j.queue_name, j.kind, j.priority, j.size, j.run_at, j.started_at, j.attempt_count, o.outcome, o.error, o.stack
 ),
 tried AS (
@@ -87,7 +87,7 @@ accepted AS (
     UPDATE outbox.jobs AS j
     SET status = 'completed', started_at = now() - o.ran_us * interval '1 microsecond', finished_at = now(), worker_id = @worker_id::text
     FROM outcome AS o
-    WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
+    WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id
 )
 SELECT coalesce(array_agg(a.id), '{}')::bigint[] AS job_ids
@@ -99,14 +99,14 @@ FROM accepted AS a;
 UPDATE outbox.jobs AS j
 SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = @worker_id::text
 FROM (SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id, unnest(@ran_us::bigint[]) AS ran_us) AS o
-WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
+WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
 RETURNING j.id, j.dispatch_id;
 
 -- name: VerifyAttempts :many
 -- Which of these attempts are current.
 SELECT j.id, j.dispatch_id
 FROM (SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id) AS held
-JOIN outbox.jobs AS j ON j.id = held.job_id
+JOIN outbox.jobs AS j ON j.id BETWEEN held.job_id AND held.job_id
 WHERE j.dispatch_id = held.dispatch_id AND j.status IN ('dispatched', 'running');
 
 -- name: FreeJobs :many

@@ -25,7 +25,7 @@ back AS (
         lost_count = j.lost_count + CASE WHEN e.counts THEN 1 ELSE 0 END
     FROM present
     CROSS JOIN ended AS e
-    WHERE j.id = e.job_id AND j.dispatch_id = e.dispatch_id AND j.status IN ('dispatched', 'running')
+    WHERE j.id BETWEEN e.job_id AND e.job_id AND j.dispatch_id = e.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id, j.dispatch_id, j.queue_name, j.kind, j.priority, j.size, j.status, j.run_at, j.started_at, j.worker_id, j.attempt_count, e.counts
 ),
 tried AS (
@@ -157,7 +157,7 @@ back AS (
     UPDATE outbox.jobs AS j
     SET status = 'queued'
     FROM slice
-    WHERE j.id = slice.id
+    WHERE j.id BETWEEN slice.id AND slice.id
       AND slice.status IN ('dispatched', 'running')
       AND NOT EXISTS (SELECT FROM outbox.dispatches AS d WHERE d.id = slice.dispatch_id)
       AND j.dispatch_id = slice.dispatch_id

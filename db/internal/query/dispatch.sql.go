@@ -7,7 +7,6 @@ package query
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 )
 
@@ -24,7 +23,7 @@ recorded AS (
     UPDATE outbox.dispatches AS d
     SET seq = p.seq
     FROM pushed AS p
-    WHERE d.id = p.id AND d.seq IS NULL
+    WHERE d.id BETWEEN p.id AND p.id AND d.seq IS NULL
 ),
 span AS (
     SELECT unnest($6::smallint[]) AS lo_priority, unnest($7::bigint[]) AS lo_id, unnest($8::smallint[]) AS hi_priority
@@ -61,7 +60,7 @@ moved AS (
     SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $11::bigint, dispatched_at = now(),
         started_at = NULL, worker_id = nullif($12::text, '') -- not of the attempt before: a loss would be put down to them
     FROM gone
-    WHERE j.id = gone.job_id AND j.status = 'queued'
+    WHERE j.id BETWEEN gone.job_id AND gone.job_id AND j.status = 'queued'
     RETURNING j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count, j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload
 ),
 ledger AS (
@@ -104,8 +103,8 @@ type ClaimReadyRow struct {
 	CreatedAt    time.Time
 	RunAt        time.Time
 	DispatchedAt *time.Time
-	Headers      json.RawMessage
-	Payload      json.RawMessage
+	Headers      []byte
+	Payload      []byte
 }
 
 // D1, and D3 of the pushes before it: one statement, one commit. It takes due jobs
@@ -237,8 +236,8 @@ type InsertExpressRow struct {
 	CreatedAt    time.Time
 	RunAt        time.Time
 	DispatchedAt *time.Time
-	Headers      json.RawMessage
-	Payload      json.RawMessage
+	Headers      []byte
+	Payload      []byte
 }
 
 // The express lane: a job inserted as already dispatched, with its ledger row, in
@@ -292,7 +291,7 @@ const recordPushes = `-- name: RecordPushes :exec
 UPDATE outbox.dispatches AS d
 SET seq = p.seq
 FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS seq) AS p
-WHERE d.id = p.id AND d.seq IS NULL
+WHERE d.id BETWEEN p.id AND p.id AND d.seq IS NULL
 `
 
 type RecordPushesParams struct {

@@ -7,7 +7,6 @@ package query
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 )
 
@@ -20,7 +19,7 @@ moved AS (
     UPDATE outbox.jobs AS j
     SET dispatch_id = $3::bigint, worker_id = $4::text
     FROM held
-    WHERE j.id = held.job_id
+    WHERE j.id BETWEEN held.job_id AND held.job_id
       AND (j.dispatch_id = held.dispatch_id OR j.dispatch_id = $3::bigint)
       AND j.status IN ('dispatched', 'running')
     RETURNING j.id
@@ -110,8 +109,8 @@ type ReclaimHeldRow struct {
 	CreatedAt    time.Time
 	RunAt        time.Time
 	DispatchedAt *time.Time
-	Headers      json.RawMessage
-	Payload      json.RawMessage
+	Headers      []byte
+	Payload      []byte
 }
 
 // What a worker has claimed under this dispatch without hearing the answer, with its

@@ -5,7 +5,6 @@
 package query
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -18,7 +17,7 @@ type OutboxAttempt struct {
 	StartedAt    *time.Time
 	FinishedAt   time.Time
 	Outcome      string
-	Error        json.RawMessage
+	Error        []byte
 }
 
 type OutboxCancel struct {
@@ -53,7 +52,7 @@ type OutboxJob struct {
 	ID           int64
 	QueueName    string
 	Kind         string
-	Payload      json.RawMessage
+	Payload      []byte
 	Priority     int16
 	Status       string
 	DispatchID   *int64
@@ -68,7 +67,7 @@ type OutboxJob struct {
 	FinishedAt   *time.Time
 	WorkerID     *string
 	LastError    *string
-	Headers      json.RawMessage
+	Headers      []byte
 	Size         int32
 }
 
@@ -80,7 +79,7 @@ type OutboxProcess struct {
 	StartedAt time.Time
 	BeatAt    time.Time
 	RedisAt   *time.Time
-	Epochs    json.RawMessage
+	Epochs    []byte
 }
 
 type OutboxQueue struct {

@@ -7,7 +7,6 @@ package query
 
 import (
 	"context"
-	"encoding/json"
 )
 
 const beatProcess = `-- name: BeatProcess :many
@@ -27,7 +26,7 @@ type BeatProcessParams struct {
 	Host    string
 	Pid     int32
 	RedisOk bool
-	Epochs  json.RawMessage
+	Epochs  []byte
 }
 
 type BeatProcessRow struct {

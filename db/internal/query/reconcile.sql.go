@@ -17,7 +17,7 @@ accepted AS (
     UPDATE outbox.jobs AS j
     SET status = 'completed', started_at = now() - o.ran_us * interval '1 microsecond', finished_at = now(), worker_id = $4::text
     FROM outcome AS o
-    WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
+    WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id
 )
 SELECT coalesce(array_agg(a.id), '{}')::bigint[] AS job_ids
@@ -81,7 +81,7 @@ const markRunning = `-- name: MarkRunning :many
 UPDATE outbox.jobs AS j
 SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = $1::text
 FROM (SELECT unnest($2::bigint[]) AS job_id, unnest($3::bigint[]) AS dispatch_id, unnest($4::bigint[]) AS ran_us) AS o
-WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
+WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
 RETURNING j.id, j.dispatch_id
 `
 
@@ -148,7 +148,7 @@ accepted AS (
         worker_id = $8::text,
         last_error = CASE WHEN o.error = '' THEN j.last_error ELSE o.error END
     FROM outcome AS o
-    WHERE j.id = o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
+    WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id, j.dispatch_id, j.status, j.queue_name, j.kind, j.priority, j.size, j.run_at, j.started_at, j.attempt_count, o.outcome, o.error, o.stack
 ),
 tried AS (
@@ -257,7 +257,7 @@ func (q *Queries) Reconcile(ctx context.Context, arg ReconcileParams) ([]Reconci
 const verifyAttempts = `-- name: VerifyAttempts :many
 SELECT j.id, j.dispatch_id
 FROM (SELECT unnest($1::bigint[]) AS job_id, unnest($2::bigint[]) AS dispatch_id) AS held
-JOIN outbox.jobs AS j ON j.id = held.job_id
+JOIN outbox.jobs AS j ON j.id BETWEEN held.job_id AND held.job_id
 WHERE j.dispatch_id = held.dispatch_id AND j.status IN ('dispatched', 'running')
 `
 

@@ -7,7 +7,6 @@ package query
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 )
 
@@ -34,8 +33,8 @@ type RebuildBatchRow struct {
 	CreatedAt    time.Time
 	RunAt        time.Time
 	DispatchedAt *time.Time
-	Headers      json.RawMessage
-	Payload      json.RawMessage
+	Headers      []byte
+	Payload      []byte
 }
 
 // The jobs of a batch that still wait under its very dispatch. By id alone a later
