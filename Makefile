@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench chaos chaos-short chaos-marathon soak model servers clean
+.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node chaos chaos-short chaos-marathon soak model servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,33 @@ test: servers ## every test, with the race detector, on real servers of its own
 test-short: servers ## the quick tests, without the race detector
 	go test -short -timeout 5m ./...
 
-bench: servers ## Go's benchmarks
+# bench/ is a module of its own. run says so when it has to leave out what is written
+# for Node.
+BENCH := cd bench && go run .
+
+bench: servers bench-node ## Rookery beside other queues, all workloads, tables and plots (hours)
+	$(BENCH) run
+	$(BENCH) report
+
+bench-short: servers bench-node ## a taste of each workload, in at most 5 minutes
+	$(BENCH) short
+
+bench-gate: servers ## what a job costs where it can be counted exactly, against ceilings
+	$(BENCH) gate
+
+bench-go: servers ## Go's benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-lint: ## golangci-lint in bench
+	cd bench && go tool -modfile=../tools/go.mod golangci-lint run
+
+bench-test: servers ## go vet and the tests of bench
+	cd bench && go vet ./... && go test ./...
+
+bench-node: $(if $(and $(shell command -v node),$(shell command -v npm)),bench/node/node_modules/.package-lock.json)
+
+bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
+	cd bench/node && npm ci --no-audit --no-fund --loglevel=error
 
 soak: servers ## twenty minutes of steady load, in which nothing may grow
 	ROOKERY_SOAK=$(or $(SOAK),20m) go test -count=1 -v -run TestFlat_OverTime -timeout 60m ./test/e2e

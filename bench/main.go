@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
 	"syscall"
 
 	"github.com/penguinmails/rookery/bench/actor"
@@ -45,8 +47,19 @@ func main() {
 	}
 }
 
-// act is one actor of a system that is written in Go.
-func act(ctx context.Context, verb string, args []string) error {
+// act is one actor of a system that is written in Go. With BENCH_PROFILE=folder it
+// leaves a CPU profile there (go tool pprof).
+func act(ctx context.Context, verb string, args []string) (err error) {
+	if dir := os.Getenv("BENCH_PROFILE"); dir != "" {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", verb, os.Getpid())))
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	out := actor.NewLines(os.Stdout)
 	servers := actor.Servers{DatabaseURL: os.Getenv("DATABASE_URL"), RedisURL: os.Getenv("REDIS_URL")}
 	if verb == "produce" {

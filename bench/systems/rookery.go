@@ -103,8 +103,12 @@ func (*rookerySystem) Work(ctx context.Context, s actor.Servers, o actor.WorkOpt
 	registry.Handle(kind, workers.HandlerFunc(func(ctx context.Context, j *workers.Job) error { return handle(ctx, j.Payload) }),
 		workers.HandlerOptions{Backoff: func(int) time.Duration { return actor.RetryAfter }})
 	options := workers.Options{Concurrency: o.Concurrency}
+	weight := 0 // in their order, which is nothing for one
+	if len(o.Queue) > 1 {
+		weight = 1
+	}
 	for _, name := range o.Queue {
-		options.Queues = append(options.Queues, workers.QueueWeight{Name: name})
+		options.Queues = append(options.Queues, workers.QueueWeight{Name: name, Weight: weight})
 	}
 	w, err := svc.Worker(registry, options)
 	if err != nil {

@@ -19,6 +19,7 @@ type flow struct {
 	relays   int
 	settings map[string]string
 	env      []string
+	setup    string // SQL before anything else
 }
 
 // drain measures from the first job that has run to the moment when all are recorded
@@ -29,6 +30,9 @@ func (f flow) measure(ctx context.Context, b *Bench, system string) (r Run, err 
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if _, err := s.Pool.Exec(ctx, f.setup); err != nil {
+		return r, err
+	}
 	workers, relays := max(f.workers, 1), max(f.relays, 1)
 	r.Jobs = f.jobs
 	if !f.together {
@@ -96,6 +100,7 @@ type latency struct {
 	produce  []string
 	setup    string // SQL before the first job
 	settings map[string]string
+	foreign  int // megabytes a second that another database writes
 }
 
 const warm = 3 * time.Second
@@ -110,10 +115,15 @@ func (l latency) measure(ctx context.Context, b *Bench, system string) (r Run, e
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if l.setup != "" {
-		if _, err := s.Pool.Exec(ctx, l.setup); err != nil {
+	if _, err := s.Pool.Exec(ctx, l.setup); err != nil {
+		return r, err
+	}
+	if l.foreign > 0 {
+		stop, err := s.writeElsewhere(ctx, l.foreign)
+		if err != nil {
 			return r, err
 		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	if err := s.work(ctx, 1, 1, true, l.workers...); err != nil {
 		return r, err

@@ -11,24 +11,24 @@ import (
 
 // longCases are the workloads that run for long, or over a large table.
 func longCases(b *Bench) []Case {
-	minutes := 10.0
+	minutes, crowds, watched := 10.0, []int64{0, 1_000_000}, 30
 	if b.Short {
-		minutes = 0.3
+		minutes, crowds, watched = 0.15, []int64{100_000}, 5
 	}
 	all := []Case{
-		{Workload: "g", Name: "steady", Systems: pair, Rounds: 1, Measure: steady{minutes: minutes}.measure},
-		{Workload: "h", Name: "old-snapshot", Systems: pair, Rounds: 1, Measure: steady{minutes: minutes, snapshot: true}.measure},
+		{Workload: "g", Name: "steady", Systems: b.fewer(pair, ours...), Rounds: 1, Measure: steady{minutes: minutes}.measure},
+		{Workload: "h", Name: "old-snapshot", Systems: b.fewer(pair, ours...), Rounds: 1, Measure: steady{minutes: minutes, snapshot: true}.measure},
 	}
 	for _, backlog := range []int64{10_000, 100_000, 1_000_000, 10_000_000} {
-		if backlog > 100_000 && b.Short {
+		if backlog > 10_000 && b.Short {
 			break
 		}
 		all = append(all, Case{Workload: "i", Name: fmt.Sprintf("backlog-%d", backlog), Systems: ours, Rounds: 1, Measure: deep{backlog: backlog}.measure})
 	}
-	for _, waiting := range []int64{0, b.scaled(1_000_000)} {
+	for _, waiting := range crowds {
 		all = append(all, Case{Workload: "j", Name: fmt.Sprintf("one-of-50-has-%d", waiting), Systems: ours, Measure: crowd{waiting: waiting}.measure})
 	}
-	return append(all, Case{Workload: "k", Name: "scheduled", Systems: ours, Rounds: 1, Measure: timetable{jobs: b.scaled(1_000_000)}.measure})
+	return append(all, Case{Workload: "k", Name: "scheduled", Systems: ours, Rounds: 1, Measure: timetable{jobs: b.scaled(1_000_000), watched: watched}.measure})
 }
 
 // steady inserts and drains as fast as it goes, for minutes, autovacuum on, and looks
@@ -175,7 +175,9 @@ func (c deep) measure(ctx context.Context, b *Bench, system string) (r Run, err 
 			return r, err
 		}
 		most = max(most, now-before)
-		time.Sleep(20 * time.Millisecond)
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return r, err
+		}
 	}
 	ran, _ := s.workers[0].Ran()
 	r.Jobs, r.Seconds = ran-began, time.Since(first).Seconds()
@@ -233,7 +235,7 @@ func (c crowd) measure(ctx context.Context, b *Bench, system string) (r Run, err
 	r.Seconds = time.Since(s.began).Seconds()
 	if c.waiting > 0 {
 		var left int64
-		if err := s.Pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM outbox.ready WHERE queue_name = 'bench-0' LIMIT 100000) AS some`).Scan(&left); err != nil {
+		if err := s.Pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM outbox.ready WHERE queue_name = 'bench-0' LIMIT 100000) AS head`).Scan(&left); err != nil {
 			return r, err
 		}
 		r.Extra = map[string]float64{"left_of_the_backlog_at_least": float64(left)}
@@ -250,7 +252,10 @@ func (c crowd) measure(ctx context.Context, b *Bench, system string) (r Run, err
 }
 
 // timetable has many scheduled jobs, a thousand of which fall due each second.
-type timetable struct{ jobs int64 }
+type timetable struct {
+	jobs    int64
+	watched int // seconds
+}
 
 func (c timetable) measure(ctx context.Context, b *Bench, system string) (r Run, err error) {
 	s, err := b.stage(ctx, system, nil)
@@ -263,7 +268,7 @@ func (c timetable) measure(ctx context.Context, b *Bench, system string) (r Run,
 		return r, err
 	}
 	// Most lie far ahead; the rest, a thousand a second, falls due while we watch.
-	const due, watched = 1000, 30
+	const due = 1000
 	far, err := s.backlog(ctx, c.jobs, "-delay-from", "2h", "-delay-to", "100h", "-first", "1000000000")
 	if err != nil {
 		return r, err
@@ -271,8 +276,8 @@ func (c timetable) measure(ctx context.Context, b *Bench, system string) (r Run,
 	if err := s.work(ctx, 1, 1, true); err != nil {
 		return r, err
 	}
-	r.Jobs = due * watched
-	if _, err := s.backlog(ctx, r.Jobs, "-delay-from", "10s", "-delay-to", (watched*time.Second + 10*time.Second).String()); err != nil {
+	r.Jobs = int64(due * c.watched)
+	if _, err := s.backlog(ctx, r.Jobs, "-delay-from", "10s", "-delay-to", (time.Duration(c.watched)*time.Second + 10*time.Second).String()); err != nil {
 		return r, err
 	}
 	if err := s.count(ctx); err != nil {

@@ -18,6 +18,8 @@ type Run struct {
 	System   string                   `json:"system"`
 	Round    int                      `json:"round"`
 	At       time.Time                `json:"at"`
+	Commit   string                   `json:"commit"`  // of Rookery
+	Command  string                   `json:"command"` // that measured it
 	Jobs     int64                    `json:"jobs"`
 	Seconds  float64                  `json:"seconds"`
 	Rate     float64                  `json:"rate"` // jobs per second
@@ -43,6 +45,8 @@ type Bench struct {
 	Dir   string // of bench
 	Short bool   // a tenth of the jobs, or less
 	Log   func(format string, args ...any)
+
+	Statements int // of counted runs, log so many that took the most time
 
 	counted bool // the present case's
 }

@@ -1,0 +1,59 @@
+package gate
+
+// Ceiling is the most that a count may be.
+type Ceiling struct {
+	Part, What string
+	Per        int // the ceiling is for so many jobs
+	Most       float64
+}
+
+// aJob and batch are what ceilings are for: what is done once a batch must not hide
+// behind its 500 jobs.
+const aJob = 1
+
+// Ceilings is the table. To raise one is to say that a job may cost more: the commit
+// says why. Behind each stands what it was in 20 runs, ten of them beside two
+// yes >/dev/null, and what is in it (2 cores, load 7 to 11; PostgreSQL 15, Redis 7.0,
+// Go 1.26). What varies has room for that and some more, and, WAL and bytes aside, none
+// for one more a job, or, of statements and commits, a batch.
+func Ceilings() []Ceiling {
+	return []Ceiling{
+		{"insert", "statements", aJob, 4},              // always; BEGIN, the application's, ours, COMMIT
+		{"insert", "statements in functions", aJob, 4}, // always; into ready, into scheduled, wake and its pg_notify
+		{"insert", "commits", aJob, 1.1},               // 1.00; and what a connection prepares
+		{"insert", "WAL bytes", aJob, 760},             // 743.6, the application's row too
+		{"insert", "row versions", aJob, 3},            // always; jobs, ready, the application's
+		{"insert", "mallocs", aJob, 40},                // 39.05 to 39.08
+		{"insert", "malloc bytes", aJob, 2550},         // 2413 to 2434
+
+		{"copy", "statements", batch, 1},              // always
+		{"copy", "statements in functions", batch, 4}, // always: triggers run once a statement
+		{"copy", "commits", batch, 1.5},               // 1.05 to 1.08; a connection's, over 76 COPYs
+		{"copy", "WAL bytes", aJob, 495},              // 484.18
+		{"copy", "row versions", aJob, 2},             // always; jobs, ready
+		{"copy", "mallocs", aJob, 12.6},               // 12.13
+		{"copy", "malloc bytes", aJob, 1740},          // 1626 to 1655
+
+		{"relay", "statements", batch, 2.5},            // 1.93 to 2.10: the claim, a survey for five, and what 80 claims share
+		{"relay", "statements in functions", batch, 0}, // none: no trigger stands in its way
+		{"relay", "commits", batch, 3.4},               // 2.58 to 3.04; statements, and what its connections prepare
+		{"relay", "WAL bytes", aJob, 288},              // 270.3 to 275.9
+		{"relay", "row versions", aJob, 1.02},          // 1.00: jobs; a ledger row for 500
+		{"relay", "mallocs", aJob, 9},                  // 8.46 to 8.57
+		{"relay", "malloc bytes", aJob, 2030},          // 1912 to 1934
+		{"relay", "rows deleted", aJob, 1.02},          // 1.00: ready
+		{"relay", "updates not HOT", aJob, 0.02},       // none
+		{"relay", "Redis commands", batch, 19},         // 13.3 to 16.1, those inside scripts too: per batch, not per job
+
+		{"worker", "statements", batch, 1.5},            // 1.06 to 1.18: the outcomes of 500
+		{"worker", "statements in functions", batch, 0}, // none
+		{"worker", "commits", batch, 1.8},               // 1.21 to 1.38
+		{"worker", "WAL bytes", aJob, 216},              // 199.8 to 205.8: as pages happen to fill
+		{"worker", "row versions", aJob, 1.02},          // 1.00: jobs
+		{"worker", "mallocs", aJob, 14},                 // 13.27 to 13.46, a handler that does nothing
+		{"worker", "malloc bytes", aJob, 2860},          // 2685 to 2725
+		{"worker", "rows deleted", aJob, 0.02},          // none but its own entry among the processes
+		{"worker", "updates not HOT", aJob, 0.02},       // none
+		{"worker", "Redis commands", batch, 36},         // 26.2 to 30.6: as acks happen to gather
+	}
+}

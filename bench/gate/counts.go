@@ -1,0 +1,126 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/penguinmails/rookery/bench/lab"
+)
+
+// Count is how much of something a part of a job's way has taken, per job.
+type Count struct {
+	Part   string // insert, copy, relay, worker
+	What   string
+	PerJob float64
+}
+
+// reading is what has been counted since the servers were started, or, of a part,
+// between two such readings.
+type reading struct {
+	lab.Usage
+	statements float64 // sent by clients
+	inside     float64 // run inside functions: triggers, above all
+	clock      float64 // statements that the clock starts
+	looks      float64 // commits of our own
+	readings   float64
+}
+
+// ours begins the statements by which the gate looks at things.
+const ours = "/* bench gate */ "
+
+// byClock reports whether a relay or a worker sends a query (of queries/*.sql) every
+// so often, whatever there is to do: a slow machine has more of them. All others count,
+// so one that is new must find its place here or below a ceiling.
+func byClock(query string) bool {
+	name, _, _ := strings.Cut(strings.TrimPrefix(query, "-- name: "), " ")
+	switch name {
+	case "BeatProcess", "CancelQueues", "Horizon", "OpenGate", "PruneJobs", "RetireSilentProcesses", "SweepDispatches", "TakeOverUnpushed", "UnrecordedByOthers", "WalkJobs":
+		return true
+	}
+	return false
+}
+
+// byUs reports whether a statement is the gate's or the lab's.
+func byUs(query string) bool {
+	return strings.HasPrefix(query, ours) || strings.Contains(query, "FROM pg_stat_")
+}
+
+// read reads all counters; the actors must have ended.
+func (d *drain) read(ctx context.Context) (r reading, err error) {
+	if r.Usage, err = d.Counters(ctx); err != nil {
+		return r, err
+	}
+	r.Mallocs, r.MallocBytes = d.Allocations()
+	r.looks, r.readings = d.looks, 1
+	rows, err := d.Pool.Query(ctx, ours+`SELECT query, toplevel, calls::float8 FROM pg_stat_statements`)
+	if err != nil {
+		return r, fmt.Errorf("count statements: %w", err)
+	}
+	var (
+		query string
+		top   bool
+		calls float64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&query, &top, &calls}, func() error {
+		r.add(query, top, calls)
+		return nil
+	})
+	if err != nil {
+		return r, fmt.Errorf("count statements: %w", err)
+	}
+	return r, nil
+}
+
+// add counts calls of a statement.
+func (r *reading) add(query string, top bool, calls float64) {
+	switch {
+	case byUs(query):
+	case !top:
+		r.inside += calls
+	case byClock(query):
+		r.clock += calls
+	default:
+		r.statements += calls
+	}
+}
+
+// since returns what was counted after before.
+func (r reading) since(before reading) reading {
+	mallocs, bytes := r.Mallocs-before.Mallocs, r.MallocBytes-before.MallocBytes
+	r.Usage = r.Minus(before.Usage)
+	r.Mallocs, r.MallocBytes = mallocs, bytes
+	r.statements -= before.statements
+	r.inside -= before.inside
+	r.clock -= before.clock
+	r.looks -= before.looks
+	return r
+}
+
+// pageSize is the most that an image of a page takes in the WAL.
+const pageSize = 8192
+
+// counts returns what the gate judges. Flushes are not in it: how many commits share
+// one is a matter of timing.
+func (r reading) counts(part string, jobs float64) []Count {
+	per := func(what string, n float64) Count { return Count{Part: part, What: what, PerJob: n / jobs} }
+	all := []Count{
+		per("statements", r.statements),
+		per("statements in functions", r.inside),
+		per("commits", r.Commits-r.looks-r.clock), // what the clock starts is a transaction each
+		per("WAL bytes", r.WALBytes-pageSize*r.FullPages),
+		per("row versions", r.Inserted+r.Updated),
+		per("mallocs", r.Mallocs),
+		per("malloc bytes", r.MallocBytes),
+	}
+	if part == "insert" || part == "copy" {
+		return all
+	}
+	return append(all,
+		per("rows deleted", r.Deleted),
+		per("updates not HOT", r.Updated-r.HOT),
+		per("Redis commands", r.RedisCalls-r.readings), // each reading is one
+	)
+}
