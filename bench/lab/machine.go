@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -49,6 +50,8 @@ func Machine(ctx context.Context) (Facts, error) {
 	if say("git", "status", "--porcelain") != "" {
 		f.Commit += " and changes"
 	}
-	f.Postgres = say("sh", "-c", "ls -d /usr/lib/postgresql/*/bin | tail -1 | xargs -I{} {}/postgres --version")
+	if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres"); len(found) > 0 {
+		f.Postgres = say(found[len(found)-1], "--version")
+	}
 	return f, ctx.Err()
 }

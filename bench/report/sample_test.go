@@ -90,7 +90,7 @@ func atTheLimits() []workloads.Run {
 		one("b", together, ours, 24_000, withCPU(100), withWAL(620)), one("b", together, rival, 6000, withCPU(300)), one("b", together, "asynq", 4000),
 		one("c", single, "plain", 1, withExtra(inserts, 8000)), one("c", single, "rookery-sql", 2900, withExtra(inserts, 6000)),
 		one("c", single, ours, 3000, withExtra(inserts, 5000)), one("c", single, rival, 1000),
-		one("d", "payload-120", ours, 1000), one("f", "handler-1ms", ours, 1000), one("m", "failing", ours, 1000),
+		one("d", "payload-120", ours, 1000), one("f", "handler-1ms", ours, 1000), one("m", "failing", ours, 1000), one("w", "single-wal", ours, 1000),
 		one("e", "rate-200", ours, 200, withWait(started, 1.5, 10)), one("e", "rate-200", "asynq", 200, withWait(started, 500, 900)),
 		one("e", "rate-1000", ours, 1000, withWait(started, 1.5, 10)),
 		one("g", steady, ours, 10_000, withExtra("first_tenth", 10_000), withExtra("last_tenth", 9500), withDead("ready", 5, 10, 20, 3), withDead("jobs", 10, 0, 0, 20)),

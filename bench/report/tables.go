@@ -41,7 +41,7 @@ func (s Set) tables(letter string) []*table {
 	switch letter {
 	case "c":
 		return []*table{costs(groups), insertRates(groups)}
-	case "e":
+	case "e", "w":
 		return []*table{latencies(groups), costs(groups)}
 	case "g", "h":
 		return []*table{courses(groups), costs(groups)}

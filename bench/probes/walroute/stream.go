@@ -114,10 +114,11 @@ func (s *stream) take(ctx context.Context, msg pgproto3.BackendMessage) error {
 
 // decode gathers the rows of a transaction and hands them on at its commit.
 func (s *stream) decode(data []byte) error {
-	switch kind := pglogrepl.MessageType(data[0]); { // of many; the others say nothing of rows
-	case kind == pglogrepl.MessageTypeBegin:
+	kind := pglogrepl.MessageType(data[0]) // of many; the others say nothing of rows
+	if kind == pglogrepl.MessageTypeBegin {
 		s.open, s.rows = true, s.rows[:0]
-	case kind == pglogrepl.MessageTypeInsert:
+	}
+	if kind == pglogrepl.MessageTypeInsert {
 		r, queued, err := decodeRow(data, s.to.whole)
 		if err != nil {
 			return err
@@ -126,7 +127,8 @@ func (s *stream) decode(data []byte) error {
 			r.before = s.ended
 			s.rows = append(s.rows, r)
 		}
-	case kind == pglogrepl.MessageTypeCommit:
+	}
+	if kind == pglogrepl.MessageTypeCommit {
 		m, err := pglogrepl.Parse(data)
 		if err != nil {
 			return fmt.Errorf("decode: %w", err)
