@@ -177,6 +177,7 @@ func TestTail_WakesWhenTheRowsAreVisible(t *testing.T) {
 	w.exec("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	w.exec("SELECT pg_reload_conf()")
 	w.until("the setting", "SELECT current_setting('synchronous_standby_names') = 'nobody'")
+	w.exec("CHECKPOINT") // it is the checkpointer that has commits wait, once it has read the setting too
 	tail.drain()
 	inserted := make(chan error, 1)
 	go func() {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/job"
 	"github.com/penguinmails/rookery/relay"
 )
@@ -38,6 +39,8 @@ func TestForget_NotesOfAStoppedRelay(t *testing.T) {
 		h.insert(t, "q", 1)
 		h.await(t, int64(i+1), "dispatched", dispatched)
 	}
+	// A relay that is stopped between claim and push leaves the push to the next one.
+	devtest.Until(t, 10*time.Second, "all five pushed", func() (bool, error) { return h.noted(t) == 5, nil })
 	stop()
 	h.complete(t, h.take(t, "q", 3))
 	if _, err := h.store.Sweep(t.Context(), job.Cursor{}); err != nil { // some of the rows go
