@@ -11,11 +11,12 @@ import (
 )
 
 // Survey says which queues have due jobs, and when the next scheduled job is due.
-// It reads scheduled jobs from scheduledFrom on: below it only dead entries may lie.
-func (s *Store) Survey(ctx context.Context, scheduledFrom time.Time) (job.Survey, error) {
+// It reads scheduled jobs from scheduledFrom on: below it only dead entries may lie. It
+// neither looks at the queues in skipped nor returns them.
+func (s *Store) Survey(ctx context.Context, scheduledFrom time.Time, skipped []string) (job.Survey, error) {
 	var out job.Survey
 	err := s.do(ctx, "survey", func(q *query.Queries) error {
-		row, err := q.Survey(ctx, scheduledFrom)
+		row, err := q.Survey(ctx, query.SurveyParams{ScheduledFrom: scheduledFrom, Skipped: skipped})
 		out = job.Survey{Queues: row.QueueNames, NextIn: milliseconds(row.NextInMs)}
 		return err
 	})

@@ -53,7 +53,7 @@ func TestClaim_ByPriorityThenID(t *testing.T) {
 	if b := w.claim(500); len(b.Jobs) != 0 {
 		t.Errorf("Claim of what is left = %s, want none", idsOf(b))
 	}
-	if s, err := w.Survey(t.Context(), epochStart); err != nil || !slices.Equal(s.Queues, []string{"other"}) || s.NextIn == job.Never {
+	if s, err := w.Survey(t.Context(), epochStart, nil); err != nil || !slices.Equal(s.Queues, []string{"other"}) || s.NextIn == job.Never {
 		t.Errorf("Survey = %+v, %v, want queue other, and a scheduled job", s, err)
 	}
 }

@@ -71,7 +71,7 @@ func TestPromote_FromAPoint(t *testing.T) {
 	if n, first, err = w.Promote(t.Context(), at); err != nil || n != 1 || !first.Equal(at) {
 		t.Errorf("Promote from it = %d, %s, %v, want 1, %s", n, first, err, at)
 	}
-	if s, err := w.Survey(t.Context(), epochStart); err != nil || s.NextIn != job.Never || len(s.Queues) != 1 {
+	if s, err := w.Survey(t.Context(), epochStart, nil); err != nil || s.NextIn != job.Never || len(s.Queues) != 1 {
 		t.Errorf("Survey = %+v, %v, want a due job and no scheduled one", s, err)
 	}
 }

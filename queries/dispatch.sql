@@ -4,16 +4,27 @@
 -- Which queues have due jobs, and in how many ms the next scheduled one is due
 -- (negative when it is overdue, the largest bigint when there is none). One index probe per queue: a
 -- loose scan of ready_pkey, and the head of scheduled_pkey above a point before
--- which only dead entries lie.
-WITH RECURSIVE found AS (
-    (SELECT r.queue_name FROM outbox.ready AS r ORDER BY r.queue_name LIMIT 1)
+-- which only dead entries lie. Queues in skipped are not looked at, and not reported:
+-- the scan goes through the gaps between their names, for the dead entries of one
+-- queue can be millions (relay/skip.go).
+WITH RECURSIVE gap AS (
+    SELECT edge.name AS above, lead(edge.name) OVER (ORDER BY edge.name) AS below
+    FROM (SELECT '' AS name UNION SELECT unnest(@skipped::text[])) AS edge
+),
+found AS (
+    SELECT gap.below, gap.above AS queue_name, true AS edge
+    FROM gap
     UNION ALL
-    SELECT (SELECT r.queue_name FROM outbox.ready AS r WHERE r.queue_name > found.queue_name ORDER BY r.queue_name LIMIT 1)
+    SELECT found.below, next.queue_name, false
     FROM found
-    WHERE found.queue_name IS NOT NULL
+    CROSS JOIN LATERAL (
+        (SELECT r.queue_name FROM outbox.ready AS r WHERE r.queue_name > found.queue_name AND r.queue_name < found.below ORDER BY r.queue_name LIMIT 1)
+        UNION ALL
+        (SELECT r.queue_name FROM outbox.ready AS r WHERE r.queue_name > found.queue_name AND found.below IS NULL ORDER BY r.queue_name LIMIT 1)
+    ) AS next
 )
 SELECT
-    coalesce((SELECT array_agg(f.queue_name) FROM found AS f WHERE f.queue_name IS NOT NULL), '{}')::text[] AS queue_names,
+    coalesce((SELECT array_agg(f.queue_name) FROM found AS f WHERE NOT f.edge), '{}')::text[] AS queue_names,
     coalesce((
         SELECT (extract(epoch FROM s.run_at - clock_timestamp()) * 1000)::bigint
         FROM outbox.scheduled AS s

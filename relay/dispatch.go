@@ -43,7 +43,8 @@ func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
 	if len(r.look.active) > 0 && now.Before(r.look.slowUntil) {
 		return job.Survey{Queues: r.look.active, NextIn: r.look.slowUntil.Sub(now)}, nil
 	}
-	s, err := r.store.Survey(ctx, r.look.from())
+	skipped := r.skipped()
+	s, err := r.store.Survey(ctx, r.look.from(), skipped)
 	if err != nil {
 		return s, err
 	}
@@ -65,7 +66,7 @@ func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
 		r.metrics.promoted.Add(float64(n))
 		r.o.Failpoint("relay.after_promote")
 		r.look.promoted = first
-		if s, err = r.store.Survey(ctx, r.look.from()); err != nil {
+		if s, err = r.store.Survey(ctx, r.look.from(), skipped); err != nil {
 			return s, err
 		}
 	}
@@ -78,8 +79,24 @@ func (r *Relay) survey(ctx context.Context) (job.Survey, error) {
 	} else {
 		r.look.promoted = time.Time{}
 	}
+	s.Queues = append(s.Queues, skipped...)
+	slices.Sort(s.Queues)
 	r.look.active = s.Queues
 	return s, nil
+}
+
+// skipped names the queues whose claims skip entries: they are claimed from at every look,
+// without being asked whether they have anything. To find out would mean to read what
+// the claims skip.
+func (r *Relay) skipped() (names []string) {
+	for _, q := range r.all() {
+		q.mu.Lock()
+		if !q.skip.fullAt.IsZero() {
+			names = append(names, q.name)
+		}
+		q.mu.Unlock()
+	}
+	return names
 }
 
 // from is where reading scheduled jobs begins.
@@ -109,8 +126,10 @@ func (r *Relay) dispatch(ctx context.Context, q *queue) (n int, full, blocked bo
 	}
 	batch, full, err := r.claim(ctx, q, b, limit, hi, alone)
 	if err == nil && len(batch.Jobs) == 0 && full && hi == job.MaxPriority {
-		q.skipNothing() // what is due lies in a part that was not read: a retry, a late committer
-		batch, full, err = r.claim(ctx, q, b, limit, hi, alone)
+		if !q.skipNothing(time.Now()) {
+			return 0, false, false, nil
+		}
+		batch, full, err = r.claim(ctx, q, b, limit, hi, alone) // a retry or a late committer may lie in a part that was not read
 	}
 	if err != nil {
 		again, err := r.claimFailed(ctx, q, limit, hi, alone, err)

@@ -13,8 +13,9 @@ import (
 // faultyStore is the real store with something between it and the relay.
 type faultyStore struct {
 	*db.Store
-	claim  func(job.Claim) error // before each claim; an error is its answer
-	survey func()                // before each survey
+	claim  func(job.Claim) error  // before each claim; an error is its answer
+	survey func()                 // before each survey
+	skips  func(skipped []string) // before each survey
 
 	promotedBeforeClaim atomic.Int64
 	claimed             atomic.Bool
@@ -30,11 +31,14 @@ func (f *faultyStore) Claim(ctx context.Context, c job.Claim) (job.Batch, error)
 	return f.Store.Claim(ctx, c)
 }
 
-func (f *faultyStore) Survey(ctx context.Context, from time.Time) (job.Survey, error) {
+func (f *faultyStore) Survey(ctx context.Context, from time.Time, skipped []string) (job.Survey, error) {
 	if f.survey != nil {
 		f.survey()
 	}
-	return f.Store.Survey(ctx, from)
+	if f.skips != nil {
+		f.skips(skipped)
+	}
+	return f.Store.Survey(ctx, from, skipped)
 }
 
 func (f *faultyStore) Promote(ctx context.Context, from time.Time) (int64, time.Time, error) {

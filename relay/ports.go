@@ -24,7 +24,7 @@ type Store interface {
 
 // Claims is steps D1 and D3.
 type Claims interface {
-	Survey(ctx context.Context, scheduledFrom time.Time) (job.Survey, error)
+	Survey(ctx context.Context, scheduledFrom time.Time, skipped []string) (job.Survey, error)
 	Claim(ctx context.Context, c job.Claim) (job.Batch, error)
 	Record(ctx context.Context, pushed []job.Recorded) error
 	Express(ctx context.Context, s job.Spec, c job.Claim) (b job.Batch, ok bool, err error)

@@ -172,11 +172,11 @@ func (q *queue) forgotLocked(ids []int64) {
 	}
 }
 
-// skipNothing makes the next claim read everything.
-func (q *queue) skipNothing() {
+// skipNothing makes the next claim read everything, unless that has just been slow.
+func (q *queue) skipNothing(now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.skip.fullAt = time.Time{}
+	return q.skip.readAll(now)
 }
 
 func (q *queue) unpushedLocked(id int64, jobs int, now time.Time) {

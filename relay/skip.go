@@ -15,20 +15,24 @@ import (
 // longer when reading everything has proved slow. It only ever makes a claim look at
 // less, and never for longer than until fullAt; what it then finds late (a retry, a
 // late committer) would have waited behind the window. A claim that finds nothing
-// is made again with everything.
+// is made again with everything, but not before four times as long as that took last:
+// a queue that is empty but for a million dead entries must not cost a core.
 type skip struct {
 	taken   map[int16]int64 // highest id taken, by place in outbox.ready
 	trail   map[int16]int64 // taken, as it was a rotation ago: late committers above it are still found
 	rotated time.Time
 	fullAt  time.Time // when the whole queue is read again; zero while nothing is skipped
+	emptyAt time.Time // when it is, though earlier, because the parts that are read are empty
 }
 
-// What a full read may waste, and how much of the time full reads may take then.
+// What a full read may waste, and how much of the time full reads may take then: a
+// twentieth, and a fifth while the parts that are read are empty.
 const (
 	skipBacklog  = 100 * time.Millisecond // while batches are full
 	skipSlow     = time.Second            // after a read that has wasted skipWaste
 	skipWaste    = 3 * time.Millisecond
 	skipShare    = 20
+	skipEmpty    = 4
 	skipRotation = 100 * time.Millisecond
 )
 
@@ -56,6 +60,15 @@ func (s *skip) spans(now time.Time, hi int16) (parts []job.Span, full bool) {
 	return append(parts, lo), false
 }
 
+// readAll makes the next claim read everything, unless it is too early for that.
+func (s *skip) readAll(now time.Time) bool {
+	if now.Before(s.emptyAt) {
+		return false
+	}
+	s.fullAt = time.Time{}
+	return true
+}
+
 // took notes what a claim took, whether that was all it might (there is a backlog),
 // and how long a read of everything lasted.
 func (s *skip) took(now time.Time, full bool, d time.Duration, jobs []job.Envelope, backlog bool) {
@@ -70,7 +83,9 @@ func (s *skip) took(now time.Time, full bool, d time.Duration, jobs []job.Envelo
 		return
 	}
 	pause := skipSlow
+	s.emptyAt = now.Add(skipEmpty * d)
 	if d-time.Millisecond-time.Duration(len(jobs))*20*time.Microsecond < skipWaste {
+		s.emptyAt = time.Time{}
 		if !backlog {
 			s.fullAt = time.Time{}
 			return

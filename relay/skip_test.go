@@ -185,3 +185,25 @@ func TestSkip_BacklogIsReadFromWhereItStands(t *testing.T) {
 		t.Error("the backlog has ended, and parts are still skipped")
 	}
 }
+
+// A queue that is empty but for dead entries is read as a whole a fifth of the time at most.
+func TestSkip_EmptyPartsAreNoReasonToReadEverythingAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	var s skip
+	now, read := epochOfTests, 200*time.Millisecond
+	s.took(now, true, read, nil, false)
+	if s.readAll(now.Add(skipEmpty*read - 1)) {
+		t.Errorf("everything is read again %s after a read of %s", skipEmpty*read-1, read)
+	}
+	now = now.Add(skipEmpty * read)
+	if !s.readAll(now) {
+		t.Errorf("nothing is read %s after a read of %s", skipEmpty*read, read)
+	}
+	if _, full := s.spans(now, job.MaxPriority); !full {
+		t.Error("the next claim reads a part")
+	}
+	s.took(now, true, time.Millisecond, took(100, 1), true) // quick: there is no old snapshot, only a backlog
+	if !s.readAll(now) {
+		t.Error("a backlog that has just ended is not read as a whole at once")
+	}
+}

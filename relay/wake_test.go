@@ -246,6 +246,36 @@ func TestWake_OneSlowSurveyHidesNoQueue(t *testing.T) {
 	}
 }
 
+// What claims skip no survey reads, or the two of them would read a million dead entries
+// in turn; and when claims skip nothing any more, surveys look at the queue again.
+func TestSurvey_SkipsWhatClaimsSkip(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var slow, spared atomic.Bool
+	slow.Store(true)
+	f := &faultyStore{Store: h.store,
+		claim: func(c job.Claim) error {
+			if slow.Load() && c.Spans[0].LoID == 0 && c.Spans[0].HiPriority == job.MaxPriority {
+				<-time.After(20 * time.Millisecond)
+			}
+			return nil
+		},
+		skips: func(skipped []string) { spared.Store(slices.Contains(skipped, "q")) },
+	}
+	h.start(t, wiring{store: f})
+	const jobs = 40
+	for range jobs {
+		h.insert(t, "q", 1)
+		h.insert(t, "other", 1)
+	}
+	h.await(t, 2*jobs, "all dispatched", dispatched)
+	devtest.Until(t, 20*time.Second, "a survey that skips q", func() (bool, error) { return spared.Load(), nil })
+	h.insert(t, "q", 1)
+	h.await(t, 2*jobs+1, "one more of q", dispatched)
+	slow.Store(false)
+	devtest.Until(t, 20*time.Second, "a survey that looks at q", func() (bool, error) { return !spared.Load(), nil })
+}
+
 // Two relays, one gate: whoever does not get it polls all the same, and what both
 // leave behind is open.
 func TestWake_GateIsOpenWhenAllSleep(t *testing.T) {

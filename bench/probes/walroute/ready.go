@@ -21,7 +21,7 @@ func (s *server) claimAll(ctx context.Context, jobs int) error {
 	for jobs > 0 {
 		if s.survey {
 			s.statements.Add(1)
-			if _, err := s.store.Survey(ctx, time.Time{}); err != nil {
+			if _, err := s.store.Survey(ctx, time.Time{}, nil); err != nil {
 				return err
 			}
 		}
