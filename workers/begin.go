@@ -59,7 +59,7 @@ func (w *Worker) prepare(base context.Context, a *attempt, now time.Time) {
 func (w *Worker) release(life context.Context, waiting []*attempt) {
 	f := fetcher{waiting: waiting}
 	for _, q := range w.queues {
-		if q.token != "" {
+		if q.token != "" || q.rung {
 			q.again = time.Time{}
 			w.take(life, q, 1, &f)
 		}

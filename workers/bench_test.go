@@ -63,9 +63,9 @@ func (s *instant) Renew(context.Context, string, time.Duration, []int64) (curren
 
 func (s *instant) Claim(context.Context, job.Claim) (job.Batch, error) { return job.Batch{}, nil }
 
-func (s *instant) Wait(ctx context.Context, _ []string, d time.Duration) error {
+func (s *instant) Wait(ctx context.Context, _ []string, d time.Duration) ([]string, error) {
 	pause(ctx, d)
-	return ctx.Err()
+	return nil, ctx.Err()
 }
 func (s *instant) Release(context.Context, string, int64, []job.Envelope) error { return nil }
 func (s *instant) Register(context.Context, job.Process) error                  { return nil }

@@ -14,6 +14,8 @@ import (
 var queueContracts = map[string]func(*fixture){
 	"Wait/returns_on_a_bell":                        waitsForBell,
 	"Wait/returns_when_one_of_several_rings":        waitsForSeveral,
+	"Wait/names_the_queue_that_rang":                waitNames,
+	"Wait/of_0_looks_and_takes_no_token":            waitLooks,
 	"Wait/returns_after_d":                          waitsForTime,
 	"Wait/returns_when_ctx_ends":                    waitsForCtx,
 	"Wait/jobs_left_behind_ring_for_others":         leftBehindRings,
@@ -50,8 +52,16 @@ func (f *fixture) rings(what string, before func(), queues ...string) {
 func (f *fixture) rang(queues ...string) bool {
 	f.Helper()
 	start := time.Now()
-	f.no("Wait", f.queue.Wait(f.Context(), queues, long))
+	f.wait(long, queues...)
 	return time.Since(start) < early
+}
+
+// wait returns the queues that rang.
+func (f *fixture) wait(d time.Duration, queues ...string) []string {
+	f.Helper()
+	rang, err := f.queue.Wait(f.Context(), queues, d)
+	f.no("Wait", err)
+	return rang
 }
 
 // silent fails unless a Wait lasts as long as it may. before is done before every
@@ -63,8 +73,8 @@ func (f *fixture) silent(what string, before func(), queues ...string) {
 	devtest.Until(f, patience, what, func() (bool, error) {
 		before()
 		start := time.Now()
-		err := f.queue.Wait(f.Context(), queues, d)
-		return time.Since(start) >= d, err
+		rang, err := f.queue.Wait(f.Context(), queues, d)
+		return time.Since(start) >= d && len(rang) == 0, err
 	})
 }
 
@@ -101,9 +111,56 @@ func waitsForSeveral(f *fixture) {
 	f.silent("another queue's bell", ring(other), f.name)
 }
 
+// waitNames also holds every token to account: each is heard of once, by name.
+func waitNames(f *fixture) {
+	queues := []string{f.name, f.name + "-b", f.name + "-c"}
+	for _, queue := range queues[1:] {
+		f.open(queue, 1)
+	}
+	for range 10 {
+		for _, queue := range queues {
+			jobs := f.envelopes(1, 0)
+			jobs[0].QueueName = queue
+			f.push(jobs...)
+		}
+		heard := map[string]int{}
+		devtest.Until(f, patience, "three bells", func() (bool, error) {
+			for _, queue := range f.wait(long, queues...) {
+				heard[queue]++
+			}
+			return len(heard) == len(queues), nil
+		})
+		f.same("tokens heard of", heard, map[string]int{queues[0]: 1, queues[1]: 1, queues[2]: 1})
+		for _, queue := range queues {
+			t := f.order(job.MaxBatch)
+			t.QueueName = queue
+			f.take(t)
+		}
+	}
+}
+
+func waitLooks(f *fixture) {
+	other, third := f.name+"-b", f.name+"-c"
+	f.open(other, 1)
+	f.open(third, 1)
+	f.same("bells before a push", f.wait(0, f.name, other), []string(nil))
+	f.pushed(1)
+	jobs := f.envelopes(1, 0)
+	jobs[0].QueueName = third
+	f.push(jobs...)
+	for range 3 {
+		f.same("bells after a push", f.wait(0, f.name, other, third), []string{f.name, third})
+	}
+	if !f.rang(f.name) {
+		f.Error("a look took the token")
+	}
+	f.take(f.order(job.MaxBatch))
+	f.same("bells after a take of all", f.wait(-1, f.name, other, third), []string{third})
+}
+
 func waitsForTime(f *fixture) {
 	start := time.Now()
-	f.no("Wait", f.queue.Wait(f.Context(), []string{f.name}, 50*time.Millisecond))
+	f.wait(50*time.Millisecond, f.name)
 	if got := time.Since(start); got < 50*time.Millisecond {
 		f.Errorf("Wait of a queue that never had a job took %s, want 50ms", got)
 	}
@@ -111,7 +168,7 @@ func waitsForTime(f *fixture) {
 	f.take(f.order(3))
 	f.silent("everything was taken", nothing, f.name)
 	start = time.Now()
-	f.no("Wait", f.queue.Wait(f.Context(), []string{f.name}, 0))
+	f.wait(0, f.name)
 	if got := time.Since(start); got > patience {
 		f.Errorf("Wait(0) took %s", got)
 	}
@@ -120,7 +177,7 @@ func waitsForTime(f *fixture) {
 func waitsForCtx(f *fixture) {
 	ctx, cancel := context.WithCancel(f.Context())
 	ended := make(chan error)
-	go func() { ended <- f.queue.Wait(ctx, []string{f.name}, long) }()
+	go func() { _, err := f.queue.Wait(ctx, []string{f.name}, long); ended <- err }()
 	cancel() // before or while it waits
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		f.Errorf("Wait = %v, want %v", err, context.Canceled)
@@ -251,7 +308,8 @@ func queueEnded(f *fixture) {
 	f.taken("first", f.order(1), true, jobs[0])
 	f.ended(map[string]func(context.Context) error{
 		"Take":     func(ctx context.Context) error { _, err := f.queue.Take(ctx, f.order(1)); return err },
-		"Wait":     func(ctx context.Context) error { return f.queue.Wait(ctx, []string{f.name}, long) },
+		"Wait":     func(ctx context.Context) error { _, err := f.queue.Wait(ctx, []string{f.name}, long); return err },
+		"a look":   func(ctx context.Context) error { _, err := f.queue.Wait(ctx, []string{f.name}, 0); return err },
 		"Release":  func(ctx context.Context) error { return f.queue.Release(ctx, f.name, 1, jobs[:1]) },
 		"Register": func(ctx context.Context) error { return f.queue.Register(ctx, p) },
 	})

@@ -90,38 +90,56 @@ func (m *memory) renewLocked(ref job.Ref, lease time.Duration) bool {
 	return leased
 }
 
-func (m *memory) Wait(ctx context.Context, queues []string, d time.Duration) error {
+func (m *memory) Wait(ctx context.Context, queues []string, d time.Duration) (rang []string, err error) {
+	if d <= 0 {
+		return m.look(ctx, queues)
+	}
 	if err := m.call(ctx, "wait", ""); err != nil {
-		return err
+		return nil, err
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {
 		heard, rung := m.listen(queues)
-		if heard {
-			return nil
+		if heard != "" {
+			return []string{heard}, nil
 		}
 		select {
 		case <-rung:
 		case <-t.C:
-			return nil
+			return nil, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
+// look returns the queues whose bell has a token, and takes none.
+func (m *memory) look(ctx context.Context, queues []string) (rang []string, err error) {
+	if err := m.call(ctx, "look", ""); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, q := range queues {
+		if m.bells[q] > 0 {
+			rang = append(rang, q)
+		}
+	}
+	return rang, nil
+}
+
 // listen takes a token off one of the bells, or returns what is closed when one rings.
-func (m *memory) listen(queues []string) (heard bool, rung <-chan struct{}) {
+func (m *memory) listen(queues []string) (heard string, rung <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, q := range queues {
 		if m.bells[q] > 0 {
 			m.bells[q]--
-			return true, nil
+			return q, nil
 		}
 	}
-	return false, m.rung
+	return "", m.rung
 }
 
 func (m *memory) Release(ctx context.Context, queue string, epoch int64, jobs []job.Envelope) error {

@@ -2,7 +2,6 @@ package workers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -41,6 +40,7 @@ func (w *Worker) fetch(ctx, life context.Context) []*attempt {
 			continue
 		}
 		w.gather(ctx)
+		w.listen(ctx, &f)
 		more, got := w.round(life, &f)
 		f.waiting = w.begin(f.base, f.waiting) //nolint:contextcheck // base is ctx without its end
 		if got {
@@ -58,6 +58,8 @@ type fetcher struct {
 	base    context.Context // of the handlers
 	waiting []*attempt      // taken, not begun: for want of a slot, or to be alone
 	quiet   retry           // bells in a row that rang for nothing
+	at      time.Time       // when the last round began
+	looked  time.Time       // when the bells were last heard of
 	names   []string
 }
 
@@ -99,14 +101,16 @@ func (w *Worker) gather(ctx context.Context) {
 	}
 }
 
-// round asks the queues once, in their order, for as many jobs as there are free
-// slots. more: it is worth asking again at once. got: something was taken.
+// round asks the queues whose turn it is once, in their order, for as many jobs as there
+// are free slots. more: it is worth asking again at once. got: something was taken.
 func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 	// Attempts that end meanwhile become outcomes: the sum of both, which only
 	// Postgres brings down, is what keeps the buffer from growing past its limit.
 	c := w.held.counts()
 	free := w.o.Concurrency - max(c.running, c.running+c.outcomes-w.o.Buffer+1)
-	for _, q := range w.order.next() {
+	f.at = time.Now()
+	queues := w.order.next()
+	for i, q := range queues {
 		if free <= len(f.waiting) {
 			return true, true
 		}
@@ -114,8 +118,14 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 		ask := w.take
 		if q.direct(time.Now(), w.o.Beat) {
 			ask = w.claim
+		} else if len(queues) > 1 && !q.wants(f.at) {
+			continue
 		}
-		if ask(life, q, min(free-before, job.MaxBatch), f) {
+		limit := free - before
+		if w.order.weighted {
+			limit = max(limit-rung(queues[i+1:]), 1)
+		}
+		if ask(life, q, min(limit, job.MaxBatch), f) {
 			more = true
 		}
 		got = got || len(f.waiting) > before
@@ -151,6 +161,7 @@ func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (mo
 		if err == nil {
 			q.token, q.again = "", time.Time{}
 			q.retry.reset()
+			q.answered(taken.More, now)
 			q.accepted(epoch)
 			w.redisBack(life, q)
 			w.accept(life, q, taken, now, f, nil)
@@ -249,54 +260,4 @@ func (w *Worker) accept(ctx context.Context, q *queue, t job.Taken, sent time.Ti
 			f.waiting = append(f.waiting, a)
 		}
 	}
-}
-
-// idle waits for a bell, or a second; shorter while a queue waits for its epoch.
-func (w *Worker) idle(ctx context.Context, f *fetcher) {
-	d := waitAtMost
-	f.names = f.names[:0]
-	for _, q := range w.queues {
-		if q.away(time.Now(), w.o.Beat) {
-			d = min(d, claimPoll) // nobody rings
-			continue
-		}
-		f.names = append(f.names, q.name)
-		if _, open := q.open(); !open || !q.again.IsZero() {
-			d = waitJoining
-		}
-	}
-	start := time.Now()
-	if len(f.names) == 0 {
-		pause(ctx, d)
-		return
-	}
-	err := w.waitCall(ctx, f.names, d)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		pause(ctx, waitJoining)
-	case time.Since(start) >= d:
-		f.quiet.reset()
-	default:
-		// A bell. One that rings again and again for nothing (a paused queue, other
-		// workers that are quicker) must not make this loop spin.
-		if d == waitJoining {
-			signal(w.joining)
-		}
-		if delay := f.quiet.next(); f.quiet.failures > 3 {
-			pause(ctx, delay)
-		}
-	}
-}
-
-func (w *Worker) waitCall(ctx context.Context, names []string, d time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, d+redisTime)
-	defer cancel()
-	err := w.redis.Wait(ctx, names, d)
-	// No error is no answer: one that hears nothing for d may wait for a dead server.
-	// The take that follows it knows.
-	if err != nil && !errors.Is(err, context.Canceled) {
-		w.metrics.errors.WithLabelValues("wait").Inc()
-	}
-	return err
 }

@@ -52,8 +52,11 @@ type Queue interface {
 	// Take leases up to t.Limit jobs. [job.ErrStale] (a [*job.StaleError]) means
 	// that Redis holds another epoch or life; nothing was taken.
 	Take(ctx context.Context, t job.Take) (job.Taken, error)
-	// Wait returns when one of the queues may have jobs, or after d.
-	Wait(ctx context.Context, queues []string, d time.Duration) error
+	// Wait returns those of queues whose bell rang: they may have jobs. After d without
+	// a bell there are none. It has taken a token off each bell, which others will not
+	// hear: the caller takes from these queues next. With d 0 or less it only looks, at
+	// all bells, and takes no token.
+	Wait(ctx context.Context, queues []string, d time.Duration) (rang []string, err error)
 	// Release gives back jobs that were taken and not begun, to the taking end.
 	Release(ctx context.Context, queue string, epoch int64, jobs []job.Envelope) error
 	// Register shows the worker in Redis' registry for a minute.

@@ -18,6 +18,11 @@ type queue struct {
 	weight int
 	taking sync.Mutex
 
+	// Of the fetch loop alone: whether it is this queue's turn (turns.go).
+	rung bool      // its bell rang, and no take was answered since
+	hot  bool      // the last take left jobs behind
+	due  time.Time // when it is asked though no bell rang; zero: at once
+
 	// Of the fetch loop alone: the take that has no answer yet.
 	token      string
 	tokenEpoch int64 // in which the token was first sent

@@ -1,6 +1,7 @@
 package redisq
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,24 +17,35 @@ import (
 // got lost, or a connection that died silently, costs no more.
 const maxWait = time.Second
 
-// Wait returns nil when one of the queues may have jobs, or after d, at most a
-// second: the caller then takes, whatever it was. It returns ctx's error within
-// milliseconds of ctx's end, and redis.ErrClosed when the client is closed. An
-// error that wraps [job.ErrUnavailable] comes at once, again and again: the caller
-// pauses between calls.
-func (c *Client) Wait(ctx context.Context, queues []string, d time.Duration) error {
+// Wait returns those of queues whose bell rang, or none after d, at most a second. It
+// has taken a token off the bell of each, which nobody else will hear: the caller
+// takes from them. With d 0 or less it looks and takes no token: it returns at once
+// all whose bells have one, and beside an error those it knows of.
+//
+// It returns ctx's error within milliseconds of ctx's end, and redis.ErrClosed when
+// the client is closed. An error that wraps [job.ErrUnavailable] comes at once, again
+// and again: the caller pauses between calls.
+func (c *Client) Wait(ctx context.Context, queues []string, d time.Duration) (rang []string, err error) {
 	names := make([]string, len(queues))
 	for i, queue := range queues {
 		k, err := keysOf(queue)
 		if err != nil {
-			return fmt.Errorf("wait for queue %s: %w", queue, err)
+			return nil, fmt.Errorf("wait for queue %s: %w", queue, err)
 		}
 		names[i] = k.bell()
 	}
-	if err := c.bells.wait(ctx, names, min(d, maxWait)); err != nil {
-		return fmt.Errorf("wait for jobs: %w", translate(err))
+	if d <= 0 {
+		rang, err = c.look(ctx, names)
+	} else {
+		rang, err = c.bells.wait(ctx, names, min(d, maxWait))
 	}
-	return nil
+	for i, bell := range rang {
+		rang[i] = queues[slices.Index(names, bell)]
+	}
+	if err != nil {
+		return rang, fmt.Errorf("wait for jobs: %w", translate(err))
+	}
+	return rang, nil
 }
 
 // bells shares blocked connections among Waits. go-redis cannot interrupt a blocked
@@ -74,21 +86,20 @@ func blocking(rdb redis.UniversalClient) (second redis.UniversalClient, cluster 
 	return rdb, true // unknown: one bell a call is right everywhere
 }
 
-func (b *bells) wait(ctx context.Context, names []string, d time.Duration) error {
+// wait returns the bells of which it has taken a token, or an error.
+func (b *bells) wait(ctx context.Context, names []string, d time.Duration) (rang []string, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	ch := make(chan rung, 1) // a listener never blocks on a Wait that has just ended
 	if err := b.join(ctx, ch, names); err != nil {
-		return err
+		return nil, err
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	var err error
+	var first, last rung
 	select {
-	case r := <-ch:
-		b.leave(ch)
-		return r.err
+	case first = <-ch:
 	case <-timer.C:
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -96,14 +107,25 @@ func (b *bells) wait(ctx context.Context, names []string, d time.Duration) error
 		err = redis.ErrClosed
 	}
 	b.leave(ch)
-	select {
-	case r := <-ch:
-		if r.err == nil && err != nil {
-			b.restore(ctx, r.bell)
-		}
+	select { // another listener may have been quicker than leave
+	case last = <-ch:
 	default:
 	}
-	return err
+	for _, r := range []rung{first, last} {
+		if r.bell != "" {
+			rang = append(rang, r.bell)
+		}
+	}
+	if err != nil {
+		for _, bell := range rang {
+			b.restore(ctx, bell)
+		}
+		return nil, err
+	}
+	if len(rang) == 0 {
+		err = cmp.Or(first.err, last.err)
+	}
+	return rang, err
 }
 
 // join makes ch hear of every bell in names.

@@ -3,6 +3,7 @@ package redisq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -18,8 +19,16 @@ const prompt = 500 * time.Millisecond
 // waiting calls Wait and returns where its error comes.
 func (f *fixture) waiting(ctx context.Context, d time.Duration, queues ...string) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- f.Wait(ctx, queues, d) }()
+	go func() { _, err := f.Wait(ctx, queues, d); done <- err }()
 	return done
+}
+
+// heard waits for f's own queue and reports whether its bell rang.
+func (f *fixture) heard(ctx context.Context, d time.Duration) bool {
+	f.Helper()
+	rang, err := f.Wait(ctx, []string{f.queue}, d)
+	f.no(err)
+	return len(rang) > 0
 }
 
 // blocked polls until a listener of this client has blocked n connections.
@@ -80,14 +89,18 @@ func TestWait_ReturnsAfterItsTime(t *testing.T) {
 			{time.Hour, maxWait, 3 * maxWait},
 		} {
 			start := time.Now()
-			f.no(f.Wait(context.Background(), []string{f.queue}, c.d))
+			f.heard(context.Background(), c.d)
 			if d := time.Since(start); d < c.least || d > c.most {
 				t.Errorf("Wait(%s) took %s, want %s to %s", c.d, d, c.least, c.most)
 			}
 		}
-		f.no(f.Wait(context.Background(), nil, time.Millisecond))
-		if err := f.Wait(context.Background(), []string{"a{"}, time.Millisecond); err == nil {
-			t.Error("Wait for a bad name = nil, want an error")
+		for _, d := range []time.Duration{0, time.Millisecond} {
+			if rang, err := f.Wait(context.Background(), nil, d); err != nil || len(rang) > 0 {
+				t.Errorf("Wait for no queue = %v, %v, want none", rang, err)
+			}
+			if _, err := f.Wait(context.Background(), []string{"a{"}, d); err == nil {
+				t.Error("Wait for a bad name = nil, want an error")
+			}
 		}
 	})
 }
@@ -105,7 +118,7 @@ func TestWait_EndsWithItsContext(t *testing.T) {
 		if d := time.Since(start); d > 50*time.Millisecond {
 			t.Logf("Wait returned %s after the end of its context", d) // a busy machine; in() bounds it
 		}
-		if err := f.Wait(ctx, []string{f.queue}, time.Second); !errors.Is(err, context.Canceled) {
+		if _, err := f.Wait(ctx, []string{f.queue}, time.Second); !errors.Is(err, context.Canceled) {
 			t.Errorf("Wait with an ended context = %v", err)
 		}
 
@@ -139,7 +152,7 @@ func TestWait_EndsWithClose(t *testing.T) {
 				t.Errorf("Wait = %v, want closed", err)
 			}
 		}
-		if err := c.Wait(context.Background(), []string{f.queue}, time.Second); !errors.Is(err, redis.ErrClosed) {
+		if _, err := c.Wait(context.Background(), []string{f.queue}, time.Second); !errors.Is(err, redis.ErrClosed) {
 			t.Errorf("Wait after Close = %v, want closed", err)
 		}
 		if _, err := c.Take(context.Background(), f.order("t1", 1)); !errors.Is(err, redis.ErrClosed) {
@@ -164,7 +177,7 @@ func TestWait_WakesOnePerToken(t *testing.T) {
 			group.Go(func() {
 				token := string(rune('a' + i))
 				for n := 0; ; n++ {
-					f.no(f.Wait(context.Background(), []string{f.queue}, time.Second))
+					f.heard(context.Background(), time.Second)
 					o := f.order(token+string(rune('a'+n)), 1)
 					o.WorkerID = token
 					got, err := f.Take(context.Background(), o)
@@ -210,4 +223,69 @@ func TestWait_TellsWhenRedisIsAway(t *testing.T) {
 			t.Errorf("%s = %v, want unavailable", what, err)
 		}
 	}
+}
+
+// Each look of an idle crowd costs one command, where one may name several keys.
+func TestWait_LookThatHearsNothingIsOneCommand(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, devtest.RedisServer(t).URL())
+	queues := []string{f.queue}
+	for range 49 {
+		queues = append(queues, f.another().queue)
+	}
+	asked := func() int64 {
+		info, err := f.rdb.InfoMap(context.Background(), "commandstats").Result()
+		f.no(err)
+		var calls int64
+		if s := info["Commandstats"]["cmdstat_exists"]; s != "" {
+			_, err = fmt.Sscanf(s, "calls=%d", &calls)
+			f.no(err)
+		}
+		return calls
+	}
+	for _, c := range []struct{ pushed, want int64 }{{0, 1}, {1, 51}} {
+		for id := range c.pushed {
+			f.pushed(job.NewDispatchID(), id+1)
+		}
+		before := asked()
+		rang, err := f.Wait(context.Background(), queues, 0)
+		f.no(err)
+		if n := asked() - before; int64(len(rang)) != c.pushed || n != c.want {
+			t.Errorf("a look with %d bells rung = %v in %d commands, want %d", c.pushed, rang, n, c.want)
+		}
+	}
+}
+
+// Two listeners may hear of two bells before the Wait has left them: it returns both.
+func TestWait_NoTokenIsLostBetweenTwoListeners(t *testing.T) {
+	everywhere(t, func(t *testing.T, f *fixture) {
+		all := []*fixture{f, f.another(), f.another(), f.another(), f.another(), f.another()}
+		var names []string
+		for _, o := range all {
+			names = append(names, o.queue)
+		}
+		for round := range 50 {
+			heard, first := map[string]int{}, make(chan []string, 1) // one: sent once
+			go func() {
+				rang, _ := f.Wait(context.Background(), names, time.Second)
+				first <- rang
+			}()
+			var pushes sync.WaitGroup
+			for i, o := range all {
+				pushes.Go(func() { o.pushed(job.NewDispatchID(), int64(round*100+i+1)) })
+			}
+			pushes.Wait()
+			for rang := <-first; len(rang) > 0 && len(heard) < len(all); rang, _ = f.Wait(context.Background(), names, time.Second) {
+				for _, queue := range rang {
+					heard[queue]++
+				}
+			}
+			if f.same("queues heard of", len(heard), len(all)); t.Failed() {
+				return
+			}
+			for _, o := range all {
+				o.taken(fmt.Sprint(round, o.queue), 10)
+			}
+		}
+	})
 }

@@ -93,7 +93,7 @@ func TestSentinel_FailoverIsAnotherLife(t *testing.T) {
 	w, err := f.Census(ctx, job.Census{QueueName: f.queue, Epoch: 2})
 	f.no(err)
 	f.same("window", w, job.Window{Epoch: 2, Leased: 1, Now: w.Now, OldestEnd: w.OldestEnd})
-	f.no(f.Wait(ctx, []string{f.queue}, 10*time.Millisecond))
+	f.heard(ctx, 10*time.Millisecond)
 }
 
 // A slot that moves takes the queue to another process: a new epoch, as after a

@@ -1,6 +1,7 @@
 package redisq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -94,4 +95,33 @@ func (b *bells) giveBack(ctx context.Context, bell string) {
 	if err = translate(err); err != nil && !errors.Is(err, job.ErrUnavailable) && !errors.Is(err, redis.ErrClosed) {
 		b.log.WarnContext(ctx, "token not given back to its bell", "error", err)
 	}
+}
+
+// look returns the bells that have a token. Where one command may name several keys,
+// one asks whether there is any: mostly there is none.
+func (c *Client) look(ctx context.Context, names []string) (rang []string, err error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if !c.bells.cluster {
+		n, err := c.rdb.Exists(ctx, names...).Result()
+		if err != nil || n == 0 {
+			return nil, err
+		}
+	}
+	pipe := c.rdb.Pipeline()
+	asked := make([]*redis.IntCmd, len(names))
+	for i, name := range names {
+		asked[i] = pipe.Exists(ctx, name)
+	}
+	// The error of Exec is that of one of the commands, and each is looked at below.
+	_, _ = pipe.Exec(ctx)
+	for i, cmd := range asked {
+		n, failed := cmd.Result()
+		if n > 0 {
+			rang = append(rang, names[i])
+		}
+		err = cmp.Or(err, failed)
+	}
+	return rang, err
 }

@@ -129,14 +129,14 @@ func (o *one) Take(context.Context, job.Take) (job.Taken, error) {
 }
 
 // Wait waits for ctx, as there is never another job.
-func (o *one) Wait(ctx context.Context, _ []string, d time.Duration) error {
+func (o *one) Wait(ctx context.Context, _ []string, d time.Duration) ([]string, error) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
 	}
-	return ctx.Err()
+	return nil, ctx.Err()
 }
 
 // Release takes the job back.
