@@ -82,15 +82,17 @@ func (w *Worker) awaitRoom(ctx context.Context) {
 	}
 }
 
-// gather waits until an eighth of the slots is free, at most for a millisecond.
+// gather waits until an eighth of the slots is free, besides those that a backlog does
+// not get, at most for a millisecond.
 func (w *Worker) gather(ctx context.Context) {
-	if !w.held.want(w.o.Concurrency / 8) {
+	enough := w.o.Concurrency/8 + w.spare()
+	if !w.held.want(enough) {
 		return
 	}
 	defer w.held.want(1)
 	t := time.NewTimer(gatherSlots)
 	defer t.Stop()
-	for w.held.want(w.o.Concurrency / 8) {
+	for w.held.want(enough) {
 		select {
 		case <-w.held.freed:
 		case <-t.C:
@@ -121,9 +123,10 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 		} else if len(queues) > 1 && !q.wants(f.at) {
 			continue
 		}
-		limit := free - before
-		if w.order.weighted {
-			limit = max(limit-rung(queues[i+1:]), 1)
+		limit := w.share(free-before, q, queues[i+1:])
+		if limit <= 0 {
+			more, got = true, true // no slot for it, but jobs
+			continue
 		}
 		if ask(life, q, min(limit, job.MaxBatch), f) {
 			more = true

@@ -33,7 +33,9 @@ const (
 // QueueWeight names a queue to take from. When all weights are 0 the queues are
 // asked in their order, a later one only for what earlier ones could not fill;
 // else each round asks them in a random order in which a queue of weight 6 comes
-// first twice as often as one of weight 3.
+// first twice as often as one of weight 3. With weights one slot in sixteen is not for
+// queues that leave jobs behind at every take, unless all do: the next job of another
+// starts at once.
 type QueueWeight struct {
 	Name   string
 	Weight int

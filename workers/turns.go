@@ -35,14 +35,32 @@ func (q *queue) answered(more bool, now time.Time) {
 	q.due = now.Add(waitAtMost - rand.N(waitAtMost/4))
 }
 
-// rung counts the queues whose bell rang.
-func rung(queues []*queue) (n int) {
-	for _, q := range queues {
-		if q.rung {
-			n++
+// share returns for how many of the free slots q is asked; later are the queues that
+// come after it. In strict order that is all. With weights it leaves the spare ones to
+// queues without a backlog, so that their next job need not wait for a handler to
+// return, and one to each of the later ones whose bell rang. 0: none is for a backlog.
+func (w *Worker) share(free int, q *queue, later []*queue) int {
+	if !w.order.weighted {
+		return free
+	}
+	if free -= w.spare(); free <= 0 && q.hot {
+		return 0
+	}
+	for _, l := range later {
+		if l.rung {
+			free--
 		}
 	}
-	return n
+	return max(free, 1)
+}
+
+// spare returns how many slots are not for backlogs: one in sixteen, when there are
+// weights and a queue without a backlog.
+func (w *Worker) spare() int {
+	if !w.order.weighted || len(w.queues) == 1 || !slices.ContainsFunc(w.queues, func(q *queue) bool { return !q.hot }) {
+		return 0
+	}
+	return w.o.Concurrency / 16
 }
 
 // listen hears of bells while a queue that has jobs keeps the worker from waiting for

@@ -37,14 +37,14 @@ type begun struct {
 	at map[int64]time.Time
 }
 
-func (b *begun) handle(_ context.Context, j *Job) error {
+func (b *begun) handle(ctx context.Context, j *Job) error {
 	b.mu.Lock()
 	if b.at == nil {
 		b.at = map[int64]time.Time{}
 	}
 	b.at[j.ID] = time.Now()
 	b.mu.Unlock()
-	time.Sleep(b.d)
+	pause(ctx, b.d)
 	return nil
 }
 
@@ -157,6 +157,41 @@ func TestTurns_BacklogLeavesSlotsForRungQueues(t *testing.T) {
 					t.Fatalf("round() = %t, %t and %v, want %v", more, got, taken, want)
 				}
 			}
+		})
+	}
+}
+
+// With weights one slot in sixteen is not for backlogs, as long as some queue has none:
+// its next job begins though every handler takes for ever.
+func TestTurns_BacklogLeavesSpareSlots(t *testing.T) {
+	for name, c := range map[string]struct {
+		weight, full, running int
+		begins                bool
+	}{
+		"weighted":     {weight: 1, full: 1, running: 30, begins: true},
+		"all are full": {weight: 1, full: 5, running: 32},
+		"strict order": {weight: 0, full: 1, running: 32},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, b := newMemory(), begun{d: time.Minute}
+				change := crowded(m, 5, c.weight, 32)
+				for i := range c.full {
+					m.push(fmt.Sprint("q", i), envelopes("k", int64(1000*i+1), 100)...)
+				}
+				r := start(t, m, b.handle, change)
+				r.sleep(5 * time.Second)
+				if n := r.w.Status().Running; n != c.running {
+					t.Errorf("running beside %d full queues = %d, want %d", c.full, n, c.running)
+				}
+				pushed := time.Now()
+				m.push("q4", envelopes("k", 50_000, 1)...)
+				r.sleep(5 * time.Millisecond)
+				if c.begins {
+					b.after(t, 50_000, pushed, lookEvery+2*gatherSlots)
+				}
+				r.end()
+			})
 		})
 	}
 }
