@@ -1,7 +1,7 @@
 // Package workers takes jobs, runs their handlers and records what came of them:
 // steps 4, 5 and 6 of a job's way.
 //
-//	        Queue.Take          go run               one writer, ≤ 5 ms or 500
+//	        Queue.Take          go run               one writer: 5 to 50 ms, or 500
 //	Redis ─────────────▶ fetch ───────▶ handler ───────▶ reconcile ─────▶ Postgres
 //	  ▲                    │                               │ verdict
 //	  │ Leases.Beat        ▼                               ▼
@@ -30,7 +30,8 @@
 //   - between take and run: the lease ends, a relay hands the job out again
 //     ([FailAfterTake]);
 //   - after the handler, before Postgres: the same, and the job runs twice, which is
-//     what at-least-once means ([FailBeforeReconcile]);
+//     what at-least-once means ([FailBeforeReconcile]); these are the outcomes of 5 ms,
+//     of 50 while hundreds come;
 //   - after Postgres, before the ack: the reaper finds a lease whose attempt is over,
 //     changes no row and drops it ([FailBeforeAck]).
 //

@@ -13,6 +13,7 @@ import (
 type held struct {
 	slots int
 	limit time.Duration // a lease not renewed for this long is not trusted
+	full  int           // outcomes at which the writer is to look
 
 	mu       sync.Mutex
 	attempts []*attempt // in no order; attempt.place is the index
@@ -30,8 +31,8 @@ type held struct {
 	due   chan struct{} // the writer should look
 }
 
-func newHeld(slots int, limit time.Duration) *held {
-	return &held{slots: slots, limit: limit, wanted: 1, freed: make(chan struct{}, 1), due: make(chan struct{}, 1)}
+func newHeld(slots, buffer int, limit time.Duration) *held {
+	return &held{slots: slots, limit: limit, full: fullBatch(buffer), wanted: 1, freed: make(chan struct{}, 1), due: make(chan struct{}, 1)}
 }
 
 // add begins to hold attempts, of one take or claim, whose lease was renewed by a call

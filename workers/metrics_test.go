@@ -22,7 +22,7 @@ func TestMetrics_AreTheDocumentedOnes(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z_]+)`).FindAllStringSubmatch(string(source), -1) {
 		documented = append(documented, "rookery_worker_"+m[1])
 	}
-	h := newHeld(1, time.Second)
+	h := newHeld(1, 100, time.Second)
 	m, err := newMetrics(nil, h, func() int { return 0 })
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func (h *held) putLocked(a *attempt, o *job.Outcome) {
 	case 1:
 		h.since = time.Now()
 		signal(h.due)
-	case job.MaxBatch:
+	case h.full, job.MaxBatch:
 		signal(h.due)
 	}
 }

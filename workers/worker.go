@@ -52,7 +52,7 @@ func New(store Store, redis Queue, leases Leases, registry *Registry, o Options)
 	if err != nil {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
-	h := newHeld(o.Concurrency, o.Lease*13/15)
+	h := newHeld(o.Concurrency, o.Buffer, o.Lease*13/15)
 	var queues []*queue
 	for _, q := range o.Queues {
 		queues = append(queues, newQueue(q))

@@ -14,9 +14,11 @@ import (
 // is left to write, or with ctx.
 func (w *Worker) write(ctx context.Context) {
 	var b batch
+	c := company{every: w.o.FlushEvery, full: w.held.full}
 	again := retry{first: 10 * time.Millisecond, most: time.Second}
-	for w.awaitOutcomes(ctx) {
+	for w.awaitOutcomes(ctx, &c) {
 		b = w.held.take(b)
+		c.left(len(b.attempts), time.Now())
 		w.o.Failpoint(FailBeforeReconcile)
 		if err := w.record(ctx, b); err != nil {
 			if again.failures == 0 {
@@ -29,21 +31,22 @@ func (w *Worker) write(ctx context.Context) {
 	}
 }
 
-// awaitOutcomes waits for a full batch, or for the first outcome to have waited
-// FlushEvery; while a batch was written others have gathered, and go at once.
-func (w *Worker) awaitOutcomes(ctx context.Context) bool {
+// awaitOutcomes waits for a full batch, or for the first outcome to have waited long
+// enough; while a batch was written others have gathered, and may go at once.
+func (w *Worker) awaitOutcomes(ctx context.Context, c *company) bool {
 	closing, t := w.closing, time.NewTimer(time.Hour)
 	defer t.Stop()
 	for ctx.Err() == nil {
 		n, waited := w.held.ripe()
-		if n >= job.MaxBatch || n > 0 && (waited >= w.o.FlushEvery || closing == nil) {
-			return true
-		}
 		if n == 0 && closing == nil {
 			return false
 		}
 		if n > 0 {
-			t.Reset(w.o.FlushEvery - waited)
+			d := c.patience(n, waited, time.Now())
+			if d <= 0 || closing == nil {
+				return true
+			}
+			t.Reset(d)
 		}
 		select {
 		case <-w.held.due:
