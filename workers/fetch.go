@@ -168,7 +168,7 @@ func (w *Worker) take(life context.Context, q *queue, limit int, f *fetcher) (mo
 			q.accepted(epoch)
 			w.redisBack(life, q)
 			w.accept(life, q, taken, now, f, nil)
-			return taken.More || len(taken.Jobs)+len(taken.Broken) >= limit
+			return q.rivals.took(len(taken.Jobs)+len(taken.Broken), taken.More)
 		}
 		if !w.takeRefused(life, q, epoch, now, err) || !w.adopt(q) {
 			return false

@@ -29,6 +29,7 @@ type queue struct {
 	retry      retry
 	again      time.Time // not before; zero: at once
 	claims     claims
+	rivals     rivals
 
 	mu      sync.Mutex
 	truth   int64     // the highest epoch anybody told of: Postgres, or a Redis that is ahead of it
