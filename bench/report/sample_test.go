@@ -70,6 +70,15 @@ func withDead(table string, dead ...float64) with {
 	}
 }
 
+// withRates is a series of these rates.
+func withRates(rates ...float64) with {
+	return func(r *workloads.Run) {
+		for _, v := range rates {
+			r.Series = append(r.Series, map[string]float64{"rate": v})
+		}
+	}
+}
+
 // setOf sorts runs into results.
 func setOf(runs ...workloads.Run) Set {
 	s := Set{}

@@ -142,13 +142,13 @@ func keysEnding(point map[string]float64, suffix string) []string {
 
 // depths is drains from backlogs.
 func depths(groups []Group) *table {
-	t := &table{text: 1, head: []string{"backlog", "runs", "jobs/s (low to high)", "of the smallest's", "Redis grew by, MB"}}
+	t := &table{text: 1, head: []string{"backlog", "runs", "jobs/s (low to high)", "of the smallest's", "left at least", "Redis grew by, MB"}}
 	for _, g := range groups {
 		name := g.Case
 		if n, ok := trailing(name, backlog); ok {
 			name = whole(float64(n))
 		}
-		t.add(name, strconv.Itoa(len(g.Runs)), g.spread(rate, whole), of(g, groups[0], rate), g.spread(extra("redis_mb"), number))
+		t.add(name, strconv.Itoa(len(g.Runs)), g.spread(rate, whole), of(g, groups[0], rate), g.spread(extra("least_waiting"), whole), g.spread(extra("redis_mb"), number))
 	}
 	return t
 }

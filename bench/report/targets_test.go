@@ -133,6 +133,24 @@ func TestTargets_NameTheFasterWayToInsert(t *testing.T) {
 	}
 }
 
+func TestTargets_NoteTheSecondMinuteOfG(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change with
+		want   string
+	}{
+		"none":            {func(*workloads.Run) {}, "9,500 against 10,000 jobs/s"},
+		"written down":    {withExtra("second_tenth", 9896), "9,500 against 10,000 jobs/s; 0.96 × of the second's 9,896, the first that deletes"},
+		"from its series": {withRates(1, 9800, 9600, 3), "9,500 against 10,000 jobs/s; 0.97 × of the second's 9,800, the first that deletes"},
+	} {
+		runs := []workloads.Run{one("g", steady, ours, 10_000, withExtra("first_tenth", 10_000), withExtra("last_tenth", 9500), c.change)}
+		target := findTarget(t, Targets(setOf(runs...)), "g", "last tenth")
+		if target.Figures != c.want || target.Measured != "0.95 ×" || target.Verdict != Met {
+			t.Errorf("%s: %+v, want %q, and the target as before", name, target, c.want)
+		}
+	}
+}
+
 func TestTargets_EveryCaseOfA(t *testing.T) {
 	t.Parallel()
 	runs := append(atTheLimits(), one("a", "drain-1m", ours, 3000), one("a", "drain-1m", rival, 1000))

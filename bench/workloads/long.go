@@ -11,9 +11,9 @@ import (
 
 // longCases are the workloads that run for long, or over a large table.
 func longCases(b *Bench) []Case {
-	minutes, crowds, watched := 10.0, []int64{0, 1_000_000}, 30
+	minutes, crowds, watched, drained := 10.0, []int64{0, 1_000_000}, 30, 20.0
 	if b.Short {
-		minutes, crowds, watched = 0.15, []int64{100_000}, 5
+		minutes, crowds, watched, drained = 0.15, []int64{100_000}, 5, 3
 	}
 	all := []Case{
 		{Workload: "g", Name: "steady", Systems: b.fewer(pair, ours...), Rounds: 1, Measure: steady{minutes: minutes}.measure},
@@ -23,7 +23,7 @@ func longCases(b *Bench) []Case {
 		if backlog > 10_000 && b.Short {
 			break
 		}
-		all = append(all, Case{Workload: "i", Name: fmt.Sprintf("backlog-%d", backlog), Systems: ours, Rounds: 1, Measure: deep{backlog: backlog}.measure})
+		all = append(all, Case{Workload: "i", Name: fmt.Sprintf("backlog-%d", backlog), Systems: ours, Rounds: 1, Measure: deep{backlog: backlog, seconds: drained}.measure})
 	}
 	for _, waiting := range crowds {
 		all = append(all, Case{Workload: "j", Name: fmt.Sprintf("one-of-50-has-%d", waiting), Systems: ours, Measure: crowd{waiting: waiting}.measure})
@@ -100,10 +100,19 @@ func (c steady) measure(ctx context.Context, b *Bench, system string) (r Run, er
 	}
 	r.Seconds = end.Sub(s.began).Seconds()
 	r.CPU = lab.Minus(s.CPU(), s.cpu)
-	if n := len(r.Series); n > 1 {
-		r.Extra = map[string]float64{"first_tenth": mean(r.Series[:max(n/10, 1)]), "last_tenth": mean(r.Series[n-max(n/10, 1):])}
-	}
+	r.Extra = Tenths(r.Series)
 	return r, s.done(ctx, &r)
+}
+
+// Tenths are the rates of a run's first minute, its second and its last. In the first
+// nothing is old enough to be deleted yet; every later one bears that too.
+func Tenths(series []map[string]float64) map[string]float64 {
+	n := len(series)
+	if n < 2 {
+		return nil
+	}
+	k := max(n/10, 1)
+	return map[string]float64{"first_tenth": mean(series[:k]), "second_tenth": mean(series[k : 2*k]), "last_tenth": mean(series[n-k:])}
 }
 
 func mean(points []map[string]float64) float64 {
@@ -133,8 +142,16 @@ func (s *stage) tables(ctx context.Context) (map[string]float64, error) {
 	return out, rows.Err()
 }
 
-// deep drains for twenty seconds from a backlog, and watches Redis' memory.
-type deep struct{ backlog int64 }
+// deep drains for twenty seconds from a backlog, and watches Redis' memory. At every
+// backlog the same producers make up for what has run, so that the smallest lasts as long
+// as the largest, and all bear the same load.
+type deep struct {
+	backlog int64
+	seconds float64
+}
+
+// deepChunk is how many jobs one call of the producers makes up for.
+const deepChunk = 10_000
 
 func (c deep) measure(ctx context.Context, b *Bench, system string) (r Run, err error) {
 	s, err := b.stage(ctx, system, nil)
@@ -142,7 +159,6 @@ func (c deep) measure(ctx context.Context, b *Bench, system string) (r Run, err 
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	// Jobs that are taken away are made up for, so that a small backlog lasts too.
 	if _, err := s.backlog(ctx, c.backlog); err != nil {
 		return r, err
 	}
@@ -164,25 +180,54 @@ func (c deep) measure(ctx context.Context, b *Bench, system string) (r Run, err 
 		return r, err
 	}
 	began, _ := s.workers[0].Ran()
-	var most float64
-	for time.Since(first) < 20*time.Second {
-		ran, _ := s.workers[0].Ran()
-		if ran >= c.backlog {
-			break
-		}
-		now, err := s.redisMemory(ctx)
-		if err != nil {
-			return r, err
-		}
-		most = max(most, now-before)
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return r, err
-		}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	most := make(chan float64, 1) // one: sent once
+	go func() { most <- s.mostMemory(watching, before) }()
+	least, err := s.topUp(ctx, c.backlog, first.Add(time.Duration(c.seconds*float64(time.Second))))
+	if err != nil {
+		return r, err
 	}
 	ran, _ := s.workers[0].Ran()
 	r.Jobs, r.Seconds = ran-began, time.Since(first).Seconds()
-	r.Extra = map[string]float64{"redis_mb": most / 1e6}
+	stop()
+	r.Extra = map[string]float64{"redis_mb": <-most / 1e6, "least_waiting": float64(least)}
 	return r, s.done(ctx, &r)
+}
+
+// topUp inserts a chunk whenever no more than backlog jobs are left, until the end, and
+// returns how few were left at least.
+func (s *stage) topUp(ctx context.Context, backlog int64, end time.Time) (least int64, err error) {
+	inserted := backlog
+	for least = backlog; time.Now().Before(end); inserted += deepChunk {
+		p, err := s.Start(ctx, "producers", "produce", false, "-jobs", num(deepChunk), "-first", num(inserted), "-per-tx", "500", "-producers", "4")
+		if err != nil {
+			return least, err
+		}
+		if _, err := s.ran(ctx, inserted-backlog); err != nil {
+			return least, err
+		}
+		ran, _ := s.workers[0].Ran()
+		least = min(least, inserted-ran)
+		if err := p.Go(); err != nil {
+			return least, err
+		}
+		if _, _, err := p.Wait(ctx); err != nil {
+			return least, err
+		}
+	}
+	return least, nil
+}
+
+// mostMemory returns by how much Redis' memory has grown at most when ctx ends. A look
+// that fails is left out.
+func (s *stage) mostMemory(ctx context.Context, before float64) (most float64) {
+	for pause(ctx, 20*time.Millisecond) == nil {
+		if now, err := s.redisMemory(ctx); err == nil {
+			most = max(most, now-before)
+		}
+	}
+	return most
 }
 
 func (s *stage) redisMemory(ctx context.Context) (float64, error) {
