@@ -105,7 +105,7 @@ func atTheLimits() []workloads.Run {
 		one("g", steady, ours, 10_000, withExtra("first_tenth", 10_000), withExtra("last_tenth", 9500), withDead("ready", 5, 10, 20, 3), withDead("jobs", 10, 0, 0, 20)),
 		one("g", steady, rival, 5000, withDead("river_job", 1, 2, 3, 4)),
 		one("h", snapshot, ours, 9000, withDead("jobs", 1, 2)),
-		one("i", backlog+"10000", ours, 10_000, withExtra("redis_mb", 5)), one("i", backlog+"10000000", ours, 8500, withExtra("redis_mb", 49.9)),
+		one("i", backlog+"10000", ours, 10_000, withExtra("redis_mb", 5)), one("i", backlog+"10000000", ours, 8500, withExtra("redis_mb", 49.9), withExtra("least_waiting", 9_999_000)),
 		one("j", waiting+"0", ours, 200, withWait(started, 1, 5)), one("j", waiting+"1000000", ours, 200, withWait(started, 2, 10)),
 		one("k", schedule, ours, 1000, withWait(punctual, 5, 50), withExtra(asNow, 0.9)),
 		one("l", "1-relays-1-workers", ours, 10_000), one("l", eight, ours, 9500),
