@@ -120,7 +120,7 @@ func TestEpoch_BeginWaitsForAnOpenRequeue(t *testing.T) {
 	ref := w.out()
 	// A row of the same key in an open transaction stops the requeue half-way.
 	tx := w.begun()
-	w.in(tx, "INSERT INTO outbox.ready SELECT queue_name, -1, id, size FROM outbox.jobs WHERE id = $1", ref.ID)
+	w.in(tx, "INSERT INTO outbox.ready SELECT queue_name, -1, id, outbox.size_of(payload, headers) FROM outbox.jobs WHERE id = $1", ref.ID)
 	requeue := make(chan []job.Verdict, 1)
 	go func() {
 		got, err := w.Requeue(context.Background(), job.Requeue{QueueName: queue, Epoch: 1, Attempts: []job.LostAttempt{{Ref: ref, Counts: true}}})

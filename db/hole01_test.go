@@ -154,10 +154,10 @@ func TestHole01_NarrowRowsThatAreThereAlready(t *testing.T) {
 		do         func(w *world, ref job.Ref) error
 		want       job.Status
 	}{
-		{"ready", "INSERT INTO outbox.ready SELECT queue_name, priority, id, size FROM outbox.jobs WHERE id = $1", outcome(job.Failed, 0), job.Queued},
-		{"ready, lost", "INSERT INTO outbox.ready SELECT queue_name, -1, id, size FROM outbox.jobs WHERE id = $1", requeued(true), job.Queued},
+		{"ready", "INSERT INTO outbox.ready SELECT queue_name, priority, id, outbox.size_of(payload, headers) FROM outbox.jobs WHERE id = $1", outcome(job.Failed, 0), job.Queued},
+		{"ready, lost", "INSERT INTO outbox.ready SELECT queue_name, -1, id, outbox.size_of(payload, headers) FROM outbox.jobs WHERE id = $1", requeued(true), job.Queued},
 		{"scheduled", `WITH later AS (UPDATE outbox.jobs SET run_at = now() + interval '1 hour' WHERE id = $1 RETURNING *)
-			INSERT INTO outbox.scheduled SELECT run_at, id, queue_name, priority, size FROM later`, requeued(false), job.Queued},
+			INSERT INTO outbox.scheduled SELECT run_at, id, queue_name, priority, outbox.size_of(payload, headers) FROM later`, requeued(false), job.Queued},
 		{"attempts", "INSERT INTO outbox.attempts (job_id, attempt_count, outcome) VALUES ($1, 1, 'x')", outcome(job.Failed, 0), job.Queued},
 		{"attempts, lost", "INSERT INTO outbox.attempts (job_id, attempt_count, outcome) VALUES ($1, 1, 'x')", requeued(true), job.Queued},
 		{"dead_letters", "INSERT INTO outbox.dead_letters (job_id, queue_name, kind, reason) VALUES ($1, 'mail', '', 'x')", outcome(job.Discarded, 0), job.Dead},

@@ -131,7 +131,7 @@ func TestHole11_LockOrder(t *testing.T) {
 				id := get[int64](w, "INSERT INTO outbox.jobs (queue_name, run_at) VALUES ('mail', "+at+") RETURNING id")
 				if name == "refuse" && table == "scheduled" {
 					// A head that also has a row in scheduled.
-					w.exec("INSERT INTO outbox.ready SELECT queue_name, priority, id, size FROM outbox.jobs")
+					w.exec("INSERT INTO outbox.ready SELECT queue_name, priority, id, outbox.size_of(payload, headers) FROM outbox.jobs")
 				}
 				tx := w.begun()
 				w.in(tx, "SELECT FROM outbox."+table+" WHERE job_id = $1 FOR UPDATE", id)

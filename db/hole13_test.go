@@ -21,8 +21,8 @@ import (
 func TestHole13_KilledBetweenStatusAndNarrowRow(t *testing.T) {
 	t.Parallel()
 	const (
-		intoReady    = "INSERT INTO outbox.ready SELECT queue_name, priority, id, size FROM outbox.jobs WHERE id = $1"
-		intoLost     = "INSERT INTO outbox.ready SELECT queue_name, -1, id, size FROM outbox.jobs WHERE id = $1"
+		intoReady    = "INSERT INTO outbox.ready SELECT queue_name, priority, id, outbox.size_of(payload, headers) FROM outbox.jobs WHERE id = $1"
+		intoLost     = "INSERT INTO outbox.ready SELECT queue_name, -1, id, outbox.size_of(payload, headers) FROM outbox.jobs WHERE id = $1"
 		intoAttempts = "INSERT INTO outbox.attempts (job_id, attempt_count, outcome) VALUES ($1, 1, 'x')"
 		intoDead     = "INSERT INTO outbox.dead_letters (job_id, queue_name, kind, reason) VALUES ($1, 'mail', '', 'x')"
 		intoCancels  = "INSERT INTO outbox.cancels (job_id, dispatch_id, queue_name) SELECT id, dispatch_id, queue_name FROM outbox.jobs WHERE id = $1"

@@ -58,7 +58,7 @@ func happenings() []happening {
 		{event: job.EventDispatch, do: func(w *world, ref job.Ref) error {
 			// Another job's row in ready is what a claim of a job that is not queued
 			// starts from: cancelled or handed out a moment ago.
-			w.exec("INSERT INTO outbox.ready SELECT queue_name, priority, id, size FROM outbox.jobs WHERE id = $1 ON CONFLICT DO NOTHING", ref.ID)
+			w.exec("INSERT INTO outbox.ready SELECT queue_name, priority, id, outbox.size_of(payload, headers) FROM outbox.jobs WHERE id = $1 ON CONFLICT DO NOTHING", ref.ID)
 			w.exec("DELETE FROM outbox.scheduled")
 			_, err := w.Claim(w.Context(), order(1))
 			return err

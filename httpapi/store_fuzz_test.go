@@ -54,7 +54,7 @@ func FuzzStore(f *testing.F) {
 			t.Fatalf("let in %s, which Postgres refuses: %v", body, err)
 		}
 		size := 0
-		if err := tx.QueryRow(t.Context(), "SELECT size FROM outbox.jobs WHERE id = $1", ids[0]).Scan(&size); err != nil {
+		if err := tx.QueryRow(t.Context(), "SELECT outbox.size_of(payload, headers) FROM outbox.jobs WHERE id = $1", ids[0]).Scan(&size); err != nil {
 			t.Fatal(err)
 		}
 		if size != counted {

@@ -133,6 +133,10 @@ func TestProducer_CannotShadow(t *testing.T) {
 		`CREATE FUNCTION evil.pg_advisory_unlock_shared(int, int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN evil.report(); END $$`,
 		`CREATE FUNCTION evil.pg_logical_emit_message(boolean, text, text) RETURNS pg_lsn LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); RETURN '0/0'; END $$`,
 		`CREATE FUNCTION evil.octet_length(text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); RETURN 1; END $$`,
+		`CREATE FUNCTION evil.min(timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); RETURN 'epoch'::timestamptz; END $$`,
+		`CREATE FUNCTION evil.jsonb_typeof(jsonb) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); RETURN 'object'; END $$`,
+		`CREATE FUNCTION evil.size_of(jsonb, jsonb) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); RETURN 1; END $$`,
+		`CREATE FUNCTION evil.wake() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN evil.report(); END $$`,
 		`CREATE FUNCTION evil.later(timestamptz, timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN evil.report(); END $$`,
 		`CREATE OPERATOR evil.<= (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.later)`,
 		`CREATE OPERATOR evil.> (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.later)`,
@@ -142,6 +146,13 @@ func TestProducer_CannotShadow(t *testing.T) {
 		`CREATE OPERATOR evil.+ (LEFTARG = timestamptz, RIGHTARG = interval, FUNCTION = evil.plus)`,
 		`CREATE FUNCTION evil.same(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN evil.report(); END $$`,
 		`CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.same)`,
+		`CREATE OPERATOR evil.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.same)`,
+		`CREATE FUNCTION evil.less(integer, integer) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN evil.report(); END $$`,
+		`CREATE OPERATOR evil.< (LEFTARG = integer, RIGHTARG = integer, FUNCTION = evil.less)`,
+		`CREATE OPERATOR evil.<= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = evil.less)`,
+		`CREATE OPERATOR evil.= (LEFTARG = bigint, RIGHTARG = integer, FUNCTION = evil.more)`,
+		`CREATE FUNCTION evil.sum(integer, integer) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); RETURN 1; END $$`,
+		`CREATE OPERATOR evil.+ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = evil.sum)`,
 		`CREATE TABLE evil.ready (queue_name text, priority smallint, job_id bigint, size integer)`,
 		`CREATE TABLE evil.new_jobs (queue_name text, priority smallint, id bigint, size integer, status text, run_at timestamptz)`,
 		`INSERT INTO evil.new_jobs VALUES ('forged', 0, 1, 1, 'queued', 'epoch')`,
@@ -151,15 +162,33 @@ func TestProducer_CannotShadow(t *testing.T) {
 		`CREATE TEMP TABLE jobs (id bigint)`,
 		`CREATE FUNCTION pg_temp.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); RETURN 'epoch'::timestamptz; END $$`,
 		`CREATE FUNCTION pg_temp.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.report(); END $$`,
+		`CREATE DOMAIN evil.byte_size AS integer CHECK (evil.report())`,
+		`CREATE DOMAIN evil.timestamptz AS pg_catalog.timestamptz CHECK (evil.report())`,
+		`CREATE DOMAIN evil.text AS pg_catalog.text CHECK (evil.report())`, // the last: those above say text
 		`SET search_path = pg_temp, evil, outbox, pg_catalog`,
-		`INSERT INTO outbox.jobs (queue_name, run_at) VALUES ('honest', 'epoch'), ('honest', '2099-01-01')`,
+		`INSERT INTO outbox.jobs (queue_name, run_at) VALUES ('honest', 'epoch'), ('honest', '2099-01-01'), ('honest', '2099-01-02')`,
+		`INSERT INTO outbox.jobs (queue_name, run_at, headers) VALUES ('honest', pg_catalog.now() OPERATOR(pg_catalog.+) interval '1 second', '{"a": "b"}')`,
 		`SELECT outbox.enqueue('k', queue_name => 'honest', run_at => '2000-01-01')`,
 		`SELECT outbox.enqueue_many('[{"queue_name": "honest"}, {"queue_name": "honest", "run_at": "2099-01-01"}]')`,
 	} {
 		mustExec(t, conn, query)
 	}
 	wantOne(t, owner, 3, "SELECT count(*)::int4 FROM outbox.ready WHERE queue_name = 'honest'")
-	wantOne(t, owner, 2, "SELECT count(*)::int4 FROM outbox.scheduled WHERE queue_name = 'honest'")
+	wantOne(t, owner, 4, "SELECT count(*)::int4 FROM outbox.scheduled WHERE queue_name = 'honest'")
+	wantOne(t, owner, 0, "SELECT count(*)::int4 FROM outbox.ready NATURAL FULL JOIN outbox.scheduled WHERE size < 2")
+	// A relay may say the status, too.
+	mustExec(t, owner, `SET search_path = evil, pg_catalog; INSERT INTO outbox.jobs (status) VALUES ('completed'); RESET search_path`)
+	wantOne(t, owner, 0, "SELECT count(*)::int4 FROM public.caught WHERE who <> $1", user)
+	// Nor do the limits say what a producer's functions say.
+	for _, query := range []string{
+		`INSERT INTO outbox.jobs (payload) VALUES (pg_catalog.to_jsonb(pg_catalog.repeat('x', 262143)))`,
+		`INSERT INTO outbox.jobs (headers) VALUES (pg_catalog.jsonb_build_object('a', pg_catalog.repeat('x', 8192)))`,
+		`INSERT INTO outbox.jobs (headers) VALUES ('1')`,
+	} {
+		if _, err := conn.Exec(t.Context(), query); state(err) != "23514" {
+			t.Errorf("%s: %v, want 23514", query, err)
+		}
+	}
 	wantOne(t, owner, 0, "SELECT count(*)::int4 FROM outbox.ready WHERE queue_name = 'forged'")
 	wantOne(t, owner, 0, "SELECT count(*)::int4 FROM public.caught WHERE who <> $1", user)
 	// The trigger function is not to be had for a table of one's own.

@@ -67,8 +67,8 @@ func (h *house) refused(t testing.TB, what string, err error) {
 func (h *house) whole(t testing.TB) {
 	t.Helper()
 	const query = `SELECT j.id, j.queue_name, j.kind, j.payload, j.headers, j.priority, j.max_attempts, j.created_at, j.run_at,
-			(SELECT count(*) FROM outbox.ready AS r WHERE r.job_id = j.id AND r.queue_name = j.queue_name AND r.priority = j.priority AND r.size = j.size)
-				+ (SELECT count(*) FROM outbox.scheduled AS s WHERE s.job_id = j.id AND s.queue_name = j.queue_name AND s.run_at = j.run_at AND s.size = j.size),
+			(SELECT count(*) FROM outbox.ready AS r WHERE r.job_id = j.id AND r.queue_name = j.queue_name AND r.priority = j.priority AND r.size = outbox.size_of(j.payload, j.headers))
+				+ (SELECT count(*) FROM outbox.scheduled AS s WHERE s.job_id = j.id AND s.queue_name = j.queue_name AND s.run_at = j.run_at AND s.size = outbox.size_of(j.payload, j.headers)),
 			(SELECT count(*) FROM outbox.ready) + (SELECT count(*) FROM outbox.scheduled)
 		FROM outbox.jobs AS j`
 	rows, err := h.owner.Query(t.Context(), query)

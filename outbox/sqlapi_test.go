@@ -202,7 +202,7 @@ func TestSQLDoors_States(t *testing.T) {
 		{`SELECT outbox.enqueue(payload => '{')`, "22P02"},
 		{`SELECT outbox.enqueue(colour => 'red')`, "42883"},
 		{`INSERT INTO outbox.jobs (id) VALUES (5)`, "428C9"},
-		{`INSERT INTO outbox.jobs (size) VALUES (5)`, "428C9"},
+		{`INSERT INTO outbox.jobs (size) VALUES (5)`, "42703"},
 		{`INSERT INTO outbox.jobs (status) VALUES ('scheduled')`, "23514"},
 		{`INSERT INTO outbox.jobs (queue_name) VALUES (NULL)`, "23502"},
 	} {
@@ -213,7 +213,7 @@ func TestSQLDoors_States(t *testing.T) {
 }
 
 // The names by which outbox turns a CHECK into a field are those of the table and of
-// its columns' domains.
+// the schema's domains.
 func TestLimits_NamesOfTheChecks(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, devtest.Postgres(t))
@@ -222,7 +222,7 @@ func TestLimits_NamesOfTheChecks(t *testing.T) {
 		SELECT conname::text
 		FROM pg_constraint
 		WHERE contype = 'c' AND (conrelid = 'outbox.jobs'::regclass
-			OR contypid IN (SELECT atttypid FROM pg_attribute WHERE attrelid = 'outbox.jobs'::regclass))`) {
+			OR contypid IN (SELECT oid FROM pg_type WHERE typnamespace = 'outbox'::regnamespace))`) {
 		if name == "jobs_status_is_known" {
 			continue
 		}

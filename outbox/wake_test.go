@@ -73,6 +73,22 @@ func TestWake_OncePerTransaction(t *testing.T) {
 			mustExec(t, tx, "SET LOCAL outbox.wake = 'off'")
 			return insert(outbox.Options{})(tx)
 		}, 0},
+		{"the last of many", func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), "INSERT INTO outbox.jobs (run_at) SELECT now() + n * interval '1 second' FROM generate_series(9, 1, -1) AS n")
+			return err
+		}, 1},
+		{"many, none within two seconds", func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), "INSERT INTO outbox.jobs (run_at) SELECT now() + n * interval '1 second' FROM generate_series(9, 3, -1) AS n")
+			return err
+		}, 0},
+		{"behind one that is not queued", func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), "INSERT INTO outbox.jobs (status, run_at) VALUES ('completed', now()), ('queued', now() + interval '1 second')")
+			return err
+		}, 1},
+		{"not queued", func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), "INSERT INTO outbox.jobs (status, run_at) VALUES ('completed', now()), ('dispatched', now() + interval '1 second')")
+			return err
+		}, 0},
 		{"no row", func(tx pgx.Tx) error {
 			_, err := tx.Exec(t.Context(), "INSERT INTO outbox.jobs (kind) SELECT 'x' WHERE false")
 			return err

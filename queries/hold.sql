@@ -90,7 +90,7 @@ back AS (
     WHERE j.id = ANY (ARRAY(SELECT unnest(ended.job_ids) FROM ended))
       AND j.dispatch_id = ANY (ARRAY(SELECT ended.id FROM ended))
       AND j.status IN ('dispatched', 'running')
-    RETURNING j.id, j.dispatch_id, j.queue_name, j.kind, j.priority, j.size, j.status, j.run_at, j.started_at, j.worker_id, j.attempt_count
+    RETURNING j.id, j.dispatch_id, j.queue_name, j.kind, j.priority, outbox.size_of(j.payload, j.headers) AS size, j.status, j.run_at, j.started_at, j.worker_id, j.attempt_count
 ),
 tried AS (
     INSERT INTO outbox.attempts (job_id, attempt_count, worker_id, started_at, outcome)

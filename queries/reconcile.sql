@@ -34,7 +34,8 @@ accepted AS (
         last_error = CASE WHEN o.error = '' THEN j.last_error ELSE o.error END
     FROM outcome AS o
     WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
-    RETURNING j.id, j.dispatch_id, j.status, j.queue_name, j.kind, j.priority, j.size, j.run_at, j.started_at, j.attempt_count, o.outcome, o.error, o.stack
+    RETURNING j.id, j.dispatch_id, j.status, j.queue_name, j.kind, j.priority, j.run_at, j.started_at, j.attempt_count, o.outcome, o.error, o.stack,
+        CASE WHEN j.status = 'queued' THEN outbox.size_of(j.payload, j.headers) END AS size
 ),
 tried AS (
     INSERT INTO outbox.attempts (job_id, attempt_count, worker_id, started_at, outcome, error)

@@ -26,7 +26,7 @@ back AS (
     FROM present
     CROSS JOIN ended AS e
     WHERE j.id BETWEEN e.job_id AND e.job_id AND j.dispatch_id = e.dispatch_id AND j.status IN ('dispatched', 'running')
-    RETURNING j.id, j.dispatch_id, j.queue_name, j.kind, j.priority, j.size, j.status, j.run_at, j.started_at, j.worker_id, j.attempt_count, e.counts
+    RETURNING j.id, j.dispatch_id, j.queue_name, j.kind, j.priority, outbox.size_of(j.payload, j.headers) AS size, j.status, j.run_at, j.started_at, j.worker_id, j.attempt_count, e.counts
 ),
 tried AS (
     INSERT INTO outbox.attempts (job_id, attempt_count, worker_id, started_at, outcome)
@@ -138,14 +138,14 @@ WHERE c.job_id = told.job_id AND c.dispatch_id = told.dispatch_id;
 -- no false alarm.
 -- arrow: dispatched running -missing-> queued
 WITH slice AS (
-    SELECT j.id, j.status, j.dispatch_id, j.queue_name, j.priority, j.run_at, j.size
+    SELECT j.id, j.status, j.dispatch_id, j.queue_name, j.priority, j.run_at
     FROM outbox.jobs AS j
     WHERE j.id > @after_id::bigint
     ORDER BY j.id
     LIMIT 1000
 ),
 stray AS (
-    SELECT slice.id, slice.queue_name, slice.priority, slice.size
+    SELECT slice.id, slice.queue_name, slice.priority
     FROM slice
     WHERE slice.status = 'queued'
       -- Two probes by the whole key: "priority IN" may read the queue's whole backlog.
@@ -162,11 +162,14 @@ back AS (
       AND NOT EXISTS (SELECT FROM outbox.dispatches AS d WHERE d.id = slice.dispatch_id)
       AND j.dispatch_id = slice.dispatch_id
       AND j.status IN ('dispatched', 'running')
-    RETURNING j.id, j.queue_name, j.priority, j.size
+    RETURNING j.id, j.queue_name, j.priority, outbox.size_of(j.payload, j.headers) AS size
 ),
 filed AS (
     INSERT INTO outbox.ready (queue_name, priority, job_id, size)
-    SELECT stray.queue_name, stray.priority, stray.id, stray.size FROM stray
+    -- No payload is read but those of strays.
+    SELECT stray.queue_name, stray.priority, stray.id, outbox.size_of(j.payload, j.headers)
+    FROM stray
+    JOIN outbox.jobs AS j ON j.id BETWEEN stray.id AND stray.id
     UNION ALL
     SELECT back.queue_name, back.priority, back.id, back.size FROM back
     ON CONFLICT DO NOTHING

@@ -102,7 +102,7 @@ func (q *Queries) CountScheduled(ctx context.Context, cap int32) ([]CountSchedul
 
 const getJob = `-- name: GetJob :one
 
-SELECT j.id, j.queue_name, j.kind, j.payload, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error, j.headers, j.size FROM outbox.jobs AS j WHERE j.id = $1
+SELECT j.id, j.queue_name, j.kind, j.payload, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error, j.headers FROM outbox.jobs AS j WHERE j.id = $1
 `
 
 // The windows for people: API, command line, doctor. These run on a pool of their
@@ -130,7 +130,6 @@ func (q *Queries) GetJob(ctx context.Context, id int64) (OutboxJob, error) {
 		&i.WorkerID,
 		&i.LastError,
 		&i.Headers,
-		&i.Size,
 	)
 	return i, err
 }

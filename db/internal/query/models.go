@@ -68,7 +68,6 @@ type OutboxJob struct {
 	WorkerID     *string
 	LastError    *string
 	Headers      []byte
-	Size         int32
 }
 
 type OutboxProcess struct {
