@@ -28,6 +28,7 @@ var limits = []struct {
 	{"MaxMaxAttempts", job.MaxMaxAttempts, `jobs_max_attempts_is_1_to_(\d+)`},
 	{"DefaultMaxAttempts", job.DefaultMaxAttempts, `\bmax_attempts +(?:smallint|integer) +(?:NOT NULL )?DEFAULT (\d+)`},
 	{"MaxHeaders", job.MaxHeaders, `octet_length\(headers::text\) (?:<=|>) (\d+)`},
+	{"MaxHeaders", job.MaxHeaders, `octet_length\(headers::pg_catalog\.text\) OPERATOR\(pg_catalog\.<=\) (\d+)`},
 	{"MaxHeaders", job.MaxHeaders, `jobs_headers_is_an_object_of_at_most_(\d+)_bytes`},
 	{"MaxPayload", job.MaxPayload, `CHECK \(size <= (\d+)\)`},
 	{"MaxPayload", job.MaxPayload, `octet_length\(payload::text\) \+ .* > (\d+)`},

@@ -47,8 +47,7 @@ func openRouter(ctx context.Context, g *errgroup.Group, s *server, whole bool) (
 	if whole {
 		columns = `id, queue_name, kind, payload, priority, status, max_attempts, run_at, created_at, headers`
 	}
-	// No row filter: one that names status is refused, because its type is a domain. No
-	// size either: Postgres 15 to 17 publish no generated column.
+	// No row filter: one that names status is refused, because its type is a domain.
 	for _, sql := range []string{routedTrigger, `CREATE PUBLICATION routed FOR TABLE outbox.jobs (` + columns + `) WITH (publish = 'insert')`} {
 		if _, err := s.look.Exec(ctx, sql); err != nil {
 			return nil, fmt.Errorf("prepare routing: %w", err)
@@ -68,7 +67,7 @@ func openRouter(ctx context.Context, g *errgroup.Group, s *server, whole bool) (
 	return r, nil
 }
 
-// routedTrigger is that of migration 00010 without the rows in ready and without the
+// routedTrigger is that of migration 00011, by and large, without the rows in ready and without the
 // wake for them.
 const routedTrigger = `
 CREATE OR REPLACE FUNCTION outbox.jobs_inserted() RETURNS trigger
@@ -77,7 +76,7 @@ DECLARE
     soon boolean;
 BEGIN
     INSERT INTO outbox.scheduled (run_at, job_id, queue_name, priority, size)
-    SELECT n.run_at, n.id, n.queue_name, n.priority, n.size
+    SELECT n.run_at, n.id, n.queue_name, n.priority, outbox.size_of(n.payload, n.headers)
     FROM new_jobs AS n
     WHERE n.status OPERATOR(pg_catalog.=) 'queued' AND n.run_at OPERATOR(pg_catalog.>) pg_catalog.now();
     IF FOUND THEN
