@@ -71,7 +71,7 @@ func (c *crowd) run(b *testing.B, full bool) {
 			c.waits = append(c.waits, time.Since(time.Unix(0, at)))
 			c.mu.Unlock()
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // a handler that takes so long
 		return nil
 	}), workers.HandlerOptions{})
 	w, err := workers.New(c, c.Client, c.Client, registry, o)
@@ -82,7 +82,7 @@ func (c *crowd) run(b *testing.B, full bool) {
 	if full {
 		all.Go(func() { c.fill(ctx) })
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) //nolint:forbidigo // until it runs steadily
 	c.mu.Lock()
 	c.waits = nil
 	c.mu.Unlock()
@@ -90,10 +90,10 @@ func (c *crowd) run(b *testing.B, full bool) {
 	began := time.Now()
 	b.ResetTimer()
 	for range b.N {
-		time.Sleep(time.Duration(rand.ExpFloat64() * float64(5*time.Millisecond)))
+		time.Sleep(time.Duration(rand.ExpFloat64() * float64(5*time.Millisecond))) //nolint:forbidigo // at random moments
 		c.push(c.queues[1+rand.IntN(49)], 1)
 	}
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the last ones begin
 	b.ReportMetric(float64(busy.Load()-took)/time.Since(began).Seconds(), "others/s")
 	stop()
 	all.Wait()
@@ -111,7 +111,7 @@ func (c *crowd) fill(ctx context.Context) {
 				c.push(c.fixture, job.MaxBatch)
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // as a relay does at a full window
 	}
 }
 
