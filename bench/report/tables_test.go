@@ -45,7 +45,7 @@ func TestSections_Tables(t *testing.T) {
 		},
 		"e":       {"| rate-200 | asynq | commit to start | 1 | 500 | 1,000 | 900 | 1,800 | 2,700 |"},
 		"g":       {"| steady | rookery | 10,000 | 9,500 | 0.95 | 23 | 200 |", "| steady | river-bench | – | – | – | 4 | 100 |"},
-		"i":       {"| 10,000 | 1 | 10,000 | 1.00 | 5.00 |", "| 10,000,000 | 1 | 8,500 | 0.85 | 9,999,000 | 49.9 |"},
+		"i":       {"| 10,000 | 1 | 10,000 | 1.00 | – | 5.00 |", "| 10,000,000 | 1 | 8,500 | 0.85 | 9,999,000 | 49.9 |"},
 		"k":       {"| scheduled | rookery | due to start | 1 | 5.00 | 10.0 | 50.0 | 100 | 150 |", "| scheduled | rookery | insert ratio of due now | 0.90 |"},
 		"counts":  {"| together | rookery | 1 | 0.04 | 0.010 | 0.00 | 600 | 4.00 | 50 % | 0.05 | 0.00 | – |"},
 		"targets": {"| (b) | together: CPU a job, of river-bench's | ≤ 0.333 × | 0.33 × | 100 against 300 µs | met |"},
