@@ -95,7 +95,8 @@ func TestHeld_TellsTheWriterOfFullBatches(t *testing.T) {
 }
 
 // A worker of a hundred slots that gets a hundred jobs every ten milliseconds, as one
-// of several that share a queue does, records several takes at once; the first of them,
+// of several that share a queue does, records several takes at once (a batch that is full
+// may leave amid a burst, and the rest of it alone); the first of them,
 // and a lone job afterwards, are recorded after FlushEvery.
 func TestReconcile_DenseOutcomesWaitForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -116,8 +117,8 @@ func TestReconcile_DenseOutcomesWaitForOthers(t *testing.T) {
 		if len(sizes) == 0 || sizes[0] != 100 {
 			t.Errorf("batches = %v, want the first burst alone", sizes)
 		}
-		if len(sizes) > bursts/3 {
-			t.Errorf("%d bursts were recorded in %d batches, want at most %d: %v", bursts, len(sizes), bursts/3, sizes)
+		if len(sizes) > bursts/2 {
+			t.Errorf("%d bursts were recorded in %d batches, want at most %d: %v", bursts, len(sizes), bursts/2, sizes)
 		}
 		m.push("q", envelopes("k", 100000, 1)...)
 		r.sleep(6 * time.Millisecond)
