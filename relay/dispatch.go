@@ -18,6 +18,7 @@ type look struct {
 	slowUntil time.Time              // surveys are slow (an old snapshot is open): none before
 	promoted  time.Time              // below this run_at only dead entries lie; used while surveys are slow
 	late      map[string]chan handed // dispatches that no look has waited for, by queue
+	full      map[string]bool        // queues whose last batch was full
 	out       sync.WaitGroup         // all dispatches under way
 }
 
@@ -154,7 +155,11 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 	now := time.Now()
 	q.mu.Lock()
 	limit, hi = q.creditLocked(now)
-	ask := q.heard.IsZero() || now.Sub(q.heard) > depthAge || hi < job.MaxPriority && now.Sub(q.heard) >= depthPoll
+	blocked := hi < job.MaxPriority || q.fewLocked(now, limit)
+	ask := q.heard.IsZero() || now.Sub(q.heard) > depthAge || blocked && now.Sub(q.heard) >= depthPoll
+	if q.fewLocked(now, limit) {
+		limit = 0
+	}
 	resting, silent := now.Before(q.rest), q.silent
 	b = q.believeLocked()
 	q.mu.Unlock()
@@ -177,7 +182,10 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 		}
 		return b, 0, 0, err
 	}
-	limit, hi = q.creditLocked(time.Now())
+	now = time.Now()
+	if limit, hi = q.creditLocked(now); q.fewLocked(now, limit) {
+		limit = 0
+	}
 	return q.believeLocked(), limit, hi, nil
 }
 
@@ -211,6 +219,10 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 	q.recordedLocked(now, pushed)
 	most := len(batch.Jobs) == limit || cutByBytes(batch.Jobs)
 	q.skip.took(now, whole, now.Sub(began), batch.Jobs, most)
+	q.cut = time.Time{}
+	if len(batch.Jobs) == limit && limit < q.limit && alone == nil {
+		q.cut = now
+	}
 	q.limit = min(2*q.limit, job.MaxBatch)
 	if alone != nil && *alone == q.detour.around {
 		q.detour = detour{}

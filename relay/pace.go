@@ -10,11 +10,12 @@ const (
 	denseWithin  = 50 * time.Millisecond
 	hottest      = time.Millisecond
 	coolest      = 8 * time.Millisecond
+	blockedMost  = 4 * time.Millisecond  // while a backlog keeps the gate closed: other queues' producers are mute too
 	horizonEvery = 16 * time.Millisecond // while a producer that saw the gate closed may be open
 	horizonSlow  = 64 * time.Millisecond // the same, when one stays open for long
 	horizonLong  = 30 * time.Second
 	safetyPoll   = time.Second
-	depthPoll    = 20 * time.Millisecond // a queue at its window, while it has a backlog
+	depthPoll    = 20 * time.Millisecond // how often Redis is asked about a queue at its window, while it has a backlog
 )
 
 // mood is how awake a relay is.
@@ -40,6 +41,7 @@ type find struct {
 	jobs    int           // dispatched
 	full    bool          // at least one batch was full: there is more
 	blocked bool          // a queue with a backlog is at its window
+	busy    bool          // a batch is on its way that the look did not wait for
 	nextIn  time.Duration // until the next scheduled job is due
 }
 
@@ -53,9 +55,12 @@ func (p *pace) next(now time.Time, f find) (wait time.Duration, closeGate, openG
 			p.mood, p.step, closeGate = hot, hottest, true
 		}
 	case hot:
-		if f.jobs > 0 || f.blocked {
+		switch p.step *= 2; {
+		case f.jobs > 0, f.busy:
 			p.step = hottest
-		} else if p.step *= 2; p.step > coolest {
+		case f.blocked:
+			p.step = min(p.step, blockedMost)
+		case p.step > coolest:
 			p.mood, p.drowse, openGate = drowsy, now, true
 		}
 	}
@@ -75,9 +80,6 @@ func (p *pace) next(now time.Time, f find) (wait time.Duration, closeGate, openG
 	}
 	if f.blocked {
 		wait = max(min(wait, depthPoll), hottest)
-		if p.mood == hot && f.jobs == 0 {
-			wait = depthPoll
-		}
 	}
 	return max(min(wait, f.nextIn), 0), closeGate, openGate
 }

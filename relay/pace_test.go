@@ -111,7 +111,9 @@ func TestPace_DrowsyWakesUpAgain(t *testing.T) {
 	}
 }
 
-func TestPace_BlockedQueueIsAskedEvery20ms(t *testing.T) {
+// The gate stays closed while a backlog is at its window, so the producers of other queues
+// stay mute, and somebody must look after them.
+func TestPace_BlockedQueueKeepsItHot(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		mood mood
@@ -120,14 +122,23 @@ func TestPace_BlockedQueueIsAskedEvery20ms(t *testing.T) {
 	}{
 		{asleep, 0, depthPoll},
 		{drowsy, 0, horizonEvery},
-		{hot, 0, depthPoll},
+		{hot, 0, blockedMost},
 		{hot, 1, hottest},
 	} {
-		p := pace{mood: tt.mood, drowse: epochOfTests}
+		p := pace{mood: tt.mood, drowse: epochOfTests, step: coolest}
 		wait, _, open := p.next(epochOfTests, find{jobs: tt.jobs, blocked: true, nextIn: job.Never})
 		if wait != tt.want || open {
 			t.Errorf("mood %d, %d jobs, blocked: wait %s, open %v; want %s, false", tt.mood, tt.jobs, wait, open, tt.want)
 		}
+	}
+}
+
+// A batch that nobody waited for is on its way: what it brings is not known yet.
+func TestPace_BatchOnItsWayKeepsItHot(t *testing.T) {
+	t.Parallel()
+	p := pace{mood: hot, step: coolest}
+	if wait, _, open := p.next(epochOfTests, find{busy: true, nextIn: job.Never}); wait != hottest || open {
+		t.Errorf("busy: wait %s, open %v; want %s, false", wait, open, hottest)
 	}
 }
 

@@ -31,6 +31,7 @@ type queue struct {
 	skip        skip
 	detour      detour
 	limit       int       // of a claim: smaller when one meets a conflict or an odd value
+	cut         time.Time // when the last claim took all the credit there was; zero: it did not
 	rest        time.Time // no claims before: Redis refused a push
 	restFor     time.Duration
 	fullAt      time.Time // since when Redis has been refusing pushes for lack of memory
@@ -128,6 +129,13 @@ func (q *queue) creditLocked(now time.Time) (limit int, hi int16) {
 	default:
 		return int(min(free, int64(q.limit))), job.HighMax
 	}
+}
+
+// fewLocked reports whether credit is too small for a batch yet: a backlog at its window
+// would be handed out in dribs, and each costs every other queue a claim's time. The
+// window is deep; who takes from it does not notice.
+func (q *queue) fewLocked(now time.Time, credit int) bool {
+	return now.Sub(q.cut) < depthPoll && credit < min(job.MaxBatch, q.WindowSize/4)
 }
 
 // heardLocked takes over an answer of Redis to a call that was sent at sent.

@@ -195,3 +195,30 @@ func TestQueue_OlderAnswerDoesNotSetTheDepth(t *testing.T) {
 		t.Errorf("heard of 7 batches and depth 91, then of 6 and 90 = %d, %d", q.seq, q.depth)
 	}
 }
+
+// A backlog at its window is handed out in batches, not in dribs: after a claim that took
+// all the credit the next one waits for a batch's worth, or a while.
+func TestQueue_FewCreditsWait(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		window, credit int
+		after          time.Duration
+		want           bool
+	}{
+		{10_000, job.MaxBatch - 1, depthPoll - 1, true},
+		{10_000, job.MaxBatch, 0, false},
+		{10_000, 1, depthPoll, false},
+		{100, 24, 0, true},
+		{100, 25, 0, false},
+		{3, 1, 0, false}, // a window of a few is never few
+	} {
+		q := heardQueue(tt.window, 0)
+		if q.fewLocked(epochOfTests, tt.credit) {
+			t.Errorf("%+v: few, though no claim was cut", tt)
+		}
+		q.cut = epochOfTests
+		if got := q.fewLocked(epochOfTests.Add(tt.after), tt.credit); got != tt.want {
+			t.Errorf("%+v: few = %v", tt, got)
+		}
+	}
+}

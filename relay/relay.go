@@ -88,7 +88,7 @@ func New(store Store, redis Redis, source Source, o Options) (*Relay, error) {
 		o.Failpoint = func(string) {}
 	}
 	r := &Relay{store: store, redis: redis, source: source, o: o, log: o.Logger.With("relay_id", o.ID), queues: map[string]*queue{}, host: host, pid: os.Getpid(),
-		nudge: make(chan struct{}, 1), look: look{late: map[string]chan handed{}}}
+		nudge: make(chan struct{}, 1), look: look{late: map[string]chan handed{}, full: map[string]bool{}}}
 	if r.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
