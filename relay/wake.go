@@ -21,7 +21,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 			passed, held = r.openGate(ctx, held)
 		}
 		last := p.mood == drowsy && !held && r.nobodyLeft(ctx, passed)
-		f, err := r.pass(ctx)
+		f, err := r.pass(ctx, p.mood == hot)
 		r.trouble(ctx, "dispatch", err)
 		if err != nil {
 			// Who cannot push must not keep producers from waking those who can.
