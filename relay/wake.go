@@ -13,6 +13,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 		passed func(context.Context) (bool, error) // while drowsy
 		rest   time.Duration
 		held   bool // the gate, by us
+		woken  bool // the last wait was ended by the source
 		asked  time.Time
 	)
 	defer r.look.out.Wait()
@@ -21,7 +22,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 			passed, held = r.openGate(ctx, held)
 		}
 		last := p.mood == drowsy && !held && r.nobodyLeft(ctx, passed)
-		f, err := r.pass(ctx, p.mood == hot)
+		f, err := r.pass(ctx, p.mood == hot, woken)
 		r.trouble(ctx, "dispatch", err)
 		if err != nil {
 			// Who cannot push must not keep producers from waking those who can.
@@ -30,7 +31,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 				p.mood, p.drowse = drowsy, time.Now()
 			}
 			rest = min(max(2*rest, 10*time.Millisecond), time.Second)
-			r.wait(ctx, rest)
+			woken = r.wait(ctx, rest)
 			continue
 		}
 		rest = 0
@@ -48,7 +49,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 				wait = min(safetyPoll, f.nextIn)
 			}
 		}
-		r.wait(ctx, wait)
+		woken = r.wait(ctx, wait)
 	}
 	return nil
 }
@@ -84,10 +85,11 @@ func (r *Relay) openGate(ctx context.Context, held bool) (passed func(context.Co
 	return passed, false
 }
 
-// wait waits for d, a wake, or ctx's end, and records pushes whose time has come.
-func (r *Relay) wait(ctx context.Context, d time.Duration) {
+// wait waits for d, a wake, or ctx's end, and records pushes whose time has come. It
+// reports whether it was a wake.
+func (r *Relay) wait(ctx context.Context, d time.Duration) (woken bool) {
 	if d <= 0 {
-		return
+		return false
 	}
 	end := time.Now().Add(d)
 	t := time.NewTimer(d)
@@ -101,20 +103,20 @@ func (r *Relay) wait(ctx context.Context, d time.Duration) {
 		t.Reset(max(until.Sub(now), 0))
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-r.nudge:
-			return
+			return false
 		case <-r.source.Woken():
 			r.metrics.wakes.Inc()
-			return
+			return true
 		case <-t.C:
 			now = time.Now()
 			if !now.Before(end) {
-				return
+				return false
 			}
 			if err := r.record(ctx, now); err != nil {
 				r.trouble(ctx, "record", err)
-				return
+				return false
 			}
 		}
 	}

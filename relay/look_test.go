@@ -62,6 +62,35 @@ func TestSurvey_IsAskedAgainWhenAJobFallsDue(t *testing.T) {
 	}
 }
 
+func TestLook_LearnsWhatWakesAreFor(t *testing.T) {
+	t.Parallel()
+	a, b, many := []string{"a"}, []string{"b"}, []string{"a", "b", "c", "d"}
+	for _, tt := range []struct {
+		name  string
+		found [][]string
+		usual []string
+		wakes int
+	}{
+		{"the same ones", [][]string{a, a, a}, a, 2},
+		{"another", [][]string{a, a, b}, b, 0},
+		{"nothing", [][]string{a, a, nil}, a, 1},
+		{"too many", [][]string{many, many}, nil, 0},
+	} {
+		var l look
+		for _, found := range tt.found {
+			l.learn(found, false)
+		}
+		if !slices.Equal(l.usual, tt.usual) || l.wakes != tt.wakes {
+			t.Errorf("%s: usual %v, %d wakes; want %v, %d", tt.name, l.usual, l.wakes, tt.usual, tt.wakes)
+		}
+	}
+	l := look{usual: a, wakes: 3}
+	l.learn(nil, true)
+	if l.learn(b, true); l.wakes != 0 || !slices.Equal(l.usual, b) {
+		t.Errorf("a wake for another queue: usual %v, %d wakes", l.usual, l.wakes)
+	}
+}
+
 type due struct{ Store }
 
 func (due) Survey(context.Context, time.Time, []string) (job.Survey, error) {
