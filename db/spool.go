@@ -33,18 +33,42 @@ func (s *Store) InsertSpooled(ctx context.Context, requests []job.Spooled) ([][]
 		ids, err = q.InsertSpooled(ctx, p)
 		return err
 	})
-	var pg *pgconn.PgError
 	switch {
-	case errors.As(err, &pg) && pg.Code == keyReused:
-		return nil, fmt.Errorf("insert spooled: %w", job.ErrKeyReused)
-	case NotInserted(err):
-		return nil, fmt.Errorf("%w: %w", job.ErrNotInserted, err)
 	case err != nil:
-		return nil, err
+		return nil, insertedError("insert spooled", err)
 	case len(ids) != len(requests):
 		return nil, fmt.Errorf("insert spooled: got ids of %d requests for %d", len(ids), len(requests))
 	}
 	return ids, nil
+}
+
+// InsertOnce is [Store.InsertSpooled] of one request that was not spooled, and also says
+// whether an earlier one had inserted its jobs. [job.ErrConflict]: another request with
+// the same key is under way, and has been for a second.
+func (s *Store) InsertOnce(ctx context.Context, r job.Spooled) (ids []int64, replayed bool, err error) {
+	text, err := job.EncodeSpecs(r.Specs)
+	if err != nil {
+		return nil, false, fmt.Errorf("insert once: %w", err)
+	}
+	err = s.seeing(ctx, "insert once", func(q *query.Queries) error {
+		row, err := q.InsertOnce(ctx, query.InsertOnceParams{Key: r.Key, Digest: r.Digest, Jobs: string(text)})
+		ids, replayed = row.JobIDs, !row.Fresh
+		return err
+	})
+	return ids, replayed, insertedError("insert once", err)
+}
+
+// insertedError says of an insert's error whether it was in vain for certain, and
+// whether the key was another's.
+func insertedError(verb string, err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg) && pg.Code == keyReused:
+		return fmt.Errorf("%s: %w", verb, job.ErrKeyReused)
+	case NotInserted(err):
+		return fmt.Errorf("%w: %w", job.ErrNotInserted, err)
+	}
+	return err
 }
 
 // SpooledJobs returns the ids of the jobs that were inserted under key, a UUID, or

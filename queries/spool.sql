@@ -24,3 +24,13 @@ WHERE s.key IN (
     ORDER BY old.created_at
     LIMIT 1000
 );
+
+-- name: InsertOnce :one
+-- Inserts the jobs of one request unless its key is known, and returns their ids either
+-- way; fresh says that this statement has inserted them. The inner SELECT is finished
+-- before the outer one asks: it has a volatile function, so it is not merged into it.
+SELECT done.job_ids, outbox.is_fresh(done.key)::boolean AS fresh
+FROM (
+    SELECT r.key, cast(outbox.insert_spooled(r.key, @digest::bytea, cast(@jobs::text AS jsonb)) AS bigint[]) AS job_ids
+    FROM (SELECT cast(@key::text AS uuid) AS key) AS r
+) AS done;

@@ -5,10 +5,24 @@
 package query
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
+
+type OutboxApiKey struct {
+	ID            string
+	Name          string
+	Hash          []byte
+	Scopes        []string
+	QueuePatterns []string
+	CreatedAt     time.Time
+	CreatedBy     string
+	ExpiresAt     *time.Time
+	RevokedAt     *time.Time
+	LastUsedAt    *time.Time
+}
 
 type OutboxAttempt struct {
 	JobID        int64
@@ -18,6 +32,18 @@ type OutboxAttempt struct {
 	FinishedAt   time.Time
 	Outcome      string
 	Error        []byte
+}
+
+type OutboxAudit struct {
+	ID        int64
+	At        time.Time
+	Principal string
+	Action    string
+	Target    string
+	QueueName string
+	Detail    []byte
+	RequestID string
+	Ip        *netip.Addr
 }
 
 type OutboxCancel struct {

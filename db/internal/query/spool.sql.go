@@ -9,6 +9,35 @@ import (
 	"context"
 )
 
+const insertOnce = `-- name: InsertOnce :one
+SELECT done.job_ids, outbox.is_fresh(done.key)::boolean AS fresh
+FROM (
+    SELECT r.key, cast(outbox.insert_spooled(r.key, $1::bytea, cast($2::text AS jsonb)) AS bigint[]) AS job_ids
+    FROM (SELECT cast($3::text AS uuid) AS key) AS r
+) AS done
+`
+
+type InsertOnceParams struct {
+	Digest []byte
+	Jobs   string
+	Key    string
+}
+
+type InsertOnceRow struct {
+	JobIDs []int64
+	Fresh  bool
+}
+
+// Inserts the jobs of one request unless its key is known, and returns their ids either
+// way; fresh says that this statement has inserted them. The inner SELECT is finished
+// before the outer one asks: it has a volatile function, so it is not merged into it.
+func (q *Queries) InsertOnce(ctx context.Context, arg InsertOnceParams) (InsertOnceRow, error) {
+	row := q.db.QueryRow(ctx, insertOnce, arg.Digest, arg.Jobs, arg.Key)
+	var i InsertOnceRow
+	err := row.Scan(&i.JobIDs, &i.Fresh)
+	return i, err
+}
+
 const insertSpooled = `-- name: InsertSpooled :many
 
 SELECT cast(outbox.insert_spooled(cast(r.key AS uuid), r.digest, cast(r.jobs AS jsonb)) AS bigint[]) AS job_ids

@@ -1,0 +1,61 @@
+-- The keys of the HTTP API, and what people have changed. These run on the unpinned
+-- pool.
+
+-- name: GetAPIKey :one
+-- A key that is good at this moment, by its id (api_keys_pkey). left_ms is how long it
+-- stays so, -1 meaning until it is revoked.
+SELECT k.name, k.hash, k.scopes, k.queue_patterns,
+    coalesce(floor(extract(epoch FROM k.expires_at - now()) * 1000), -1)::bigint AS left_ms
+FROM outbox.api_keys AS k
+WHERE k.id = @id
+  AND k.revoked_at IS NULL
+  AND (k.expires_at IS NULL OR k.expires_at > now());
+
+-- name: ListAPIKeys :many
+-- For people: no hashes. By api_keys_pkey, the ids behind one, which are drawn: their
+-- order means nothing.
+SELECT k.id, k.name, k.scopes, k.queue_patterns, k.created_at, k.created_by, k.expires_at, k.revoked_at, k.last_used_at
+FROM outbox.api_keys AS k
+WHERE k.id > @after_id
+ORDER BY k.id
+LIMIT @max_keys;
+
+-- name: InsertAPIKey :one
+INSERT INTO outbox.api_keys (id, name, hash, scopes, queue_patterns, created_by, expires_at)
+VALUES (@id, @name, @hash, @scopes, @queue_patterns, @created_by, @expires_at)
+RETURNING created_at;
+
+-- name: RevokeAPIKey :one
+-- Revokes a key for good; revoked says whether it was this statement that did. No row:
+-- there is no such key.
+UPDATE outbox.api_keys AS k
+SET revoked_at = coalesce(k.revoked_at, now())
+WHERE k.id = @id
+RETURNING k.name, (k.revoked_at = now())::boolean AS revoked;
+
+-- name: TouchAPIKeys :exec
+-- Notes that keys were used within the last minute or so. In the order of ids: two
+-- processes that note the same keys wait for each other and do not deadlock.
+UPDATE outbox.api_keys AS k
+SET last_used_at = now()
+FROM (
+    SELECT used.id
+    FROM outbox.api_keys AS used
+    WHERE used.id = ANY (@ids::text[])
+    ORDER BY used.id
+    FOR NO KEY UPDATE
+) AS u
+WHERE k.id = u.id;
+
+-- name: RecordChange :exec
+-- Append-only: there is no statement that changes or deletes what this has written.
+INSERT INTO outbox.audit (principal, action, target, queue_name, detail, request_id, ip)
+VALUES (@principal, @action, @target, @queue_name, @detail, @request_id, cast(nullif(@ip::text, '') AS inet));
+
+-- name: ListChanges :many
+-- By audit_pkey, the newest first.
+SELECT a.id, a.at, a.principal, a.action, a.target, a.queue_name, a.detail, a.request_id, coalesce(host(a.ip), '')::text AS ip
+FROM outbox.audit AS a
+WHERE a.id < @before_id
+ORDER BY a.id DESC
+LIMIT @max_changes;
