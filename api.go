@@ -24,6 +24,7 @@ import (
 // for a Postgres that is away.
 func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, error) {
 	o := s.apiOptions(withoutRelays)
+	s.addKeys(&o)
 	if err := s.addSpool(&o); err != nil {
 		return nil, err
 	}

@@ -69,6 +69,9 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	if err := CheckWake("ROOKERY_WAKE", c.Wake); err != nil {
 		return c, err
 	}
+	if c.RequireKey, err = requireKeyOf(read); err != nil {
+		return c, err
+	}
 	if c.Spool, err = spoolOf(read); err != nil {
 		return c, err
 	}

@@ -43,7 +43,8 @@ type Config struct {
 	RedisURL    string        // redis://, rediss://, redis+sentinel://, redis+cluster://
 	Lease       time.Duration // how long a silent worker keeps its jobs; every process must use the same; 0 means 15 s
 	HTTPAddr    string        // of the API; "" means 127.0.0.1:8080
-	APIKeys     []string      // bearer keys; none: loopback only
+	APIKeys     []string      // bearer keys that are good for everything; none, and not RequireKey: loopback only
+	RequireKey  bool          // let nobody in without a key; those that people made (see [CreateKey]) are enough
 	Spool       Spool         // keeps the API's jobs in Redis while Postgres is away; the zero value does not
 	LogLevel    slog.Level
 	LogFormat   string // text or json; "" means text

@@ -50,7 +50,7 @@ func (s *Service) addSpool(o *httpapi.Options) error {
 	if err != nil {
 		return err
 	}
-	o.Spool, o.Keyed = spool, s.store
+	o.Spool = spool
 	for i := range o.Checks {
 		if o.Checks[i].Name == "postgres" {
 			o.Checks[i].Probe = spooling(s.store.Ping, spool.Room)

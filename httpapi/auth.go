@@ -1,68 +1,115 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
 )
 
 // guard decides who may speak to the API.
 type guard struct {
-	keys  [][sha256.Size]byte // hashes; none: whoever is on this machine
-	cross *http.CrossOriginProtection
+	keys   [][sha256.Size]byte // hashes of the options' keys, each good for everything
+	cache  *keyCache           // keys that people made; nil: there are none
+	closed bool                // nobody passes without a key
+	cross  *http.CrossOriginProtection
 }
 
-func newGuard(keys []string) *guard {
-	g := &guard{cross: http.NewCrossOriginProtection()}
-	for _, key := range keys {
+func newGuard(o Options) *guard {
+	g := &guard{cross: http.NewCrossOriginProtection(), closed: o.needsKey()}
+	if o.KeyStore != nil {
+		g.cache = newKeyCache(o.KeyStore, o.Logger)
+	}
+	for _, key := range o.Keys {
 		g.keys = append(g.keys, sha256.Sum256([]byte(key)))
 	}
 	return g
 }
 
-// check returns nil or the problem to answer with.
+// check returns who asks, or the problem to answer with.
 //
-// Both the given key and the known ones are hashed, so that the comparison takes
-// the same time whatever their lengths and common beginnings, and all of them are
-// compared. Without keys a browser on this machine is the way in: a page can send
+// When no key is needed a browser on this machine is the way in: a page can send
 // requests to 127.0.0.1, under its own name when it rebinds its DNS. The name must
 // therefore be a loopback one, and a request that changes something must not come
 // from another origin.
-func (g *guard) check(r *http.Request) *problem {
-	if len(g.keys) == 0 {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if !loopback(strings.Trim(host, "[]")) {
-			return newProblem(http.StatusForbidden, codeForbiddenOrigin, "without a key the API answers only to localhost and loopback addresses in the Host header")
-		}
-		if g.cross.Check(r) != nil {
-			return newProblem(http.StatusForbidden, codeForbiddenOrigin, "without a key the API takes nothing from pages of another origin")
-		}
-		return nil
+func (g *guard) check(ctx context.Context, r *http.Request) (Principal, *problem) {
+	if g.closed {
+		return g.bearer(ctx, r)
 	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if !loopback(strings.Trim(host, "[]")) {
+		return Principal{}, newProblem(http.StatusForbidden, codeForbiddenOrigin, "without a key the API answers only to localhost and loopback addresses in the Host header")
+	}
+	if g.cross.Check(r) != nil {
+		return Principal{}, newProblem(http.StatusForbidden, codeForbiddenOrigin, "without a key the API takes nothing from pages of another origin")
+	}
+	return unbound("local"), nil
+}
+
+// bearer returns whose key the request has.
+func (g *guard) bearer(ctx context.Context, r *http.Request) (Principal, *problem) {
 	p := newProblem(http.StatusUnauthorized, codeUnauthorized, "send a key as Authorization: Bearer <key>")
 	p.authenticate = `Bearer realm="rookery"`
 	given := r.Header.Values("Authorization")
 	if len(given) == 0 {
-		return p
+		return Principal{}, p
 	}
 	scheme, key, _ := strings.Cut(given[0], " ")
 	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") || len(key) > MaxKey {
-		return p
+		return Principal{}, p
 	}
+	if g.configured(key) {
+		return unbound("config"), nil
+	}
+	known, err := g.made(ctx, key)
+	switch {
+	case err == nil:
+		return Principal{Name: keyPrincipal + known.ID, Scopes: known.Scopes, Queues: known.Queues}, nil
+	case !errors.Is(err, job.ErrNotFound):
+		p := newProblem(http.StatusServiceUnavailable, codeUnavailable, "Postgres does not answer for now, and without it nobody knows this key; try again")
+		p.retryAfter, p.cause = 1, err
+		return Principal{}, p
+	}
+	p.Detail = "the key is not known, was revoked or has expired"
+	p.authenticate = `Bearer realm="rookery", error="invalid_token"`
+	return Principal{}, p
+}
+
+// configured reports whether key is one of the options'. Both are hashed, so that the
+// comparison takes the same time whatever their lengths and common beginnings, and all
+// of them are compared.
+func (g *guard) configured(key string) bool {
 	sum := sha256.Sum256([]byte(key))
 	known := 0
 	for i := range g.keys {
 		known |= subtle.ConstantTimeCompare(sum[:], g.keys[i][:])
 	}
-	if known == 1 {
-		return nil
+	return known == 1
+}
+
+// made returns the key that people made with this text, or [job.ErrNotFound]. The id is
+// no secret; of the secret only hashes meet.
+func (g *guard) made(ctx context.Context, key string) (job.KnownKey, error) {
+	id, hash, ok := job.ParseKey(key)
+	if g.cache == nil || !ok {
+		return job.KnownKey{}, job.ErrNotFound
 	}
-	p.Detail = "the key is not known"
-	p.authenticate = `Bearer realm="rookery", error="invalid_token"`
-	return p
+	known, err := g.cache.find(ctx, id, time.Now())
+	if err != nil {
+		return job.KnownKey{}, err
+	}
+	if subtle.ConstantTimeCompare(hash[:], known.Hash[:]) != 1 {
+		return job.KnownKey{}, job.ErrNotFound
+	}
+	g.cache.note(id)
+	return known, nil
 }

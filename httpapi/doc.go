@@ -17,6 +17,10 @@
 //	GET  /v1/jobs/{id}     the row, its attempts, its live status; ?include=payload
 //	GET  /v1/queues        the figures of every queue
 //	GET  /v1/spool/{id}    with a spool: waiting, inserted (with job_ids) or refused
+//	POST /v1/keys          make a key: name, scopes, queues, expires_at; the answer alone has it
+//	GET  /v1/keys          keys without secrets; ?limit= to 200, ?cursor=
+//	DELETE /v1/keys/{id}   revoke a key
+//	GET  /v1/audit         what people have changed, the newest first; ?limit=, ?cursor=
 //	GET  /livez            the process answers; open to all
 //	GET  /readyz           its checks: {"ready", "checks": [{"name", "state", "detail"}, …]};
 //	                       state is ok, degraded or down; open to all
@@ -39,13 +43,24 @@
 // A 202 is a weaker promise than a 201: until they are drained the jobs exist in
 // Redis alone, outside the guarantees G1 and G2, and go with it. They then come
 // after those inserted in the meantime, and a job without run_at is due when it is
-// drained. A request with an Idempotency-Key is inserted once, however often it is
-// sent and whichever way it takes, for eight days, and answered as the first time;
-// without a spool the header is not looked at.
+// drained.
+//
+// # The Idempotency-Key
+//
+// A request with an Idempotency-Key is inserted once, however often it is sent and
+// whichever way it takes, for eight days, and answered as the first time, with
+// Idempotency-Replayed: true: its key's row is written in the transaction that inserts
+// its jobs. A request that finds another with its key under way waits for it, for a
+// second. Each key of the API has Idempotency-Keys of its own.
+//
+// # Keys
 //
 // With keys, everything but /livez and /readyz needs Authorization: Bearer <key>.
 // Without, the server listens on loopback only, answers only to loopback names in
-// the Host header, and takes nothing from web pages of another origin.
+// the Host header, and takes nothing from web pages of another origin. The keys of
+// [Options] may everything. One that people made has scopes, which routeAccess sets
+// against routes, and may be for some queues: of the others it sees nothing. How long a
+// revoked key goes on, and keys while Postgres is away, is with keyCache.
 //
 // # Problems
 //
@@ -54,17 +69,23 @@
 //	400 invalid_json            not UTF-8 or not JSON; the detail says where
 //	400 invalid_parameter       in the path or the query; errors names it
 //	400 missing_body            there was none, or it broke off
-//	401 unauthorized            no key, or an unknown one
+//	401 unauthorized            no key, or one that is unknown, revoked or has expired
+//	403 forbidden               the key lacks a scope, which the detail names, or is not for
+//	                            the queue that the request names
 //	403 forbidden_origin        without keys: another Host or another origin
 //	403 read_only               the server takes no jobs
 //	404 not_found               no such route
-//	404 job_not_found           no such job
+//	404 job_not_found           no such job, or of a queue that the key is not for
+//	404 key_not_found           no such key
 //	405 method_not_allowed      Allow lists the methods
 //	408 request_timeout         the body did not arrive in time
 //	413 body_too_large          the detail has the limit
 //	415 unsupported_media_type  not application/json, not UTF-8, or compressed
 //	404 spool_id_unknown        nothing is known under the id; it may have gone with Redis
 //	422 invalid_job             errors lists every fault: pointer, field, code, detail
+//	409 idempotency_key_in_use  a request with this Idempotency-Key is under way; nothing was
+//	                            inserted; Retry-After
+//	422 invalid_key             errors lists every fault of the key that was to be made
 //	422 idempotency_key_reused  the Idempotency-Key came with another body before
 //	499 client_closed_request   only in metrics and log
 //	500 internal_error          a fault of ours; the log has it under request_id
@@ -86,6 +107,6 @@
 // # What it leaves to others
 //
 // TLS and limits on how often a client may ask belong to a proxy in front. The
-// headers and last_error of a job are shown to whoever has a key; secrets belong
-// into the payload.
+// headers and last_error of a job are shown to whoever has jobs:read for its queue;
+// secrets belong into the payload, which takes payloads:read.
 package httpapi

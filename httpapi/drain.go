@@ -76,16 +76,11 @@ func (d *drainer) turn(ctx context.Context) error {
 	if !d.retiredAt.IsZero() && time.Since(d.retiredAt) < retirePause {
 		return nil
 	}
-	for {
-		n, err := d.keyed.RetireSpooled(ctx)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			d.retiredAt = time.Now()
-			return nil
-		}
+	if err := retire(ctx, d.keyed); err != nil {
+		return err
 	}
+	d.retiredAt = time.Now()
+	return nil
 }
 
 func (d *drainer) peek(ctx context.Context, after string) (job.SpoolPage, error) {

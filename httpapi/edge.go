@@ -32,7 +32,7 @@ func (s *Server) edge(next echo.HandlerFunc) echo.HandlerFunc {
 			s.fail(c, err)
 		}
 
-		route, status, took := routeLabel(c), c.Response().Status, time.Since(start)
+		route, status, took := s.routeLabel(c), c.Response().Status, time.Since(start)
 		s.m.requests.WithLabelValues(methodLabel(r.Method), route, strconv.Itoa(status)).Inc()
 		s.m.seconds.WithLabelValues(methodLabel(r.Method), route).Observe(took.Seconds())
 		s.log.DebugContext(r.Context(), "http request", logMethod, methodLabel(r.Method), logRoute, route, logStatus, status,
@@ -55,11 +55,18 @@ func (s *Server) pass(next echo.HandlerFunc, c echo.Context) (err error) {
 		p.stack = debug.Stack()
 		err = p
 	}()
-	if path := c.Path(); path != routeLive && path != routeReady {
-		if p := s.guard.check(c.Request()); p != nil {
-			return p
-		}
+	r, path := c.Request(), c.Path()
+	if s.gate.open(r.Method, path) {
+		return next(c)
 	}
+	who, p := s.guard.check(r.Context(), r)
+	if p == nil {
+		p = s.gate.check(who, r.Method, path)
+	}
+	if p != nil {
+		return p
+	}
+	c.SetRequest(withCaller(r, caller{principal: who, requestID: c.Response().Header().Get(echo.HeaderXRequestID), ip: plainIP(c.RealIP())}))
 	return next(c)
 }
 
@@ -104,7 +111,7 @@ func (s *Server) logProblem(c echo.Context, p *problem) {
 	case p.Status >= 500, p.Status == http.StatusUnprocessableEntity:
 		level = slog.LevelWarn
 	}
-	attrs := []any{logRequestID, p.RequestID, logMethod, methodLabel(c.Request().Method), logRoute, routeLabel(c), logStatus, p.Status, logError, p.cause}
+	attrs := []any{logRequestID, p.RequestID, logMethod, methodLabel(c.Request().Method), logRoute, s.routeLabel(c), logStatus, p.Status, logError, p.cause}
 	if p.stack != nil {
 		attrs = append(attrs, logStack, string(p.stack))
 	}
@@ -113,9 +120,8 @@ func (s *Server) logProblem(c echo.Context, p *problem) {
 
 // routeLabel returns the pattern of the request's route, or none: the router also
 // sets a path for a method it does not have, and nothing else may become a label.
-func routeLabel(c echo.Context) string {
-	switch path := c.Path(); path {
-	case "/v1/jobs", "/v1/jobs/batch", "/v1/jobs/:id", "/v1/queues", routeSpool, "/metrics", routeLive, routeReady:
+func (s *Server) routeLabel(c echo.Context) string {
+	if path := c.Path(); s.gate.paths[path] {
 		return path
 	}
 	return "none"

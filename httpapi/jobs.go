@@ -50,6 +50,9 @@ func (s *Server) insertJob(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if err := s.needQueue(ctx, spec.QueueName); err != nil {
+		return answer{}, err
+	}
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
 	in, err := s.admit(work, r, []job.Spec{spec}, func(ctx context.Context) (admitted, error) { return s.insertOne(ctx, spec) })
@@ -63,6 +66,7 @@ func (s *Server) insertJob(ctx context.Context, r request) (answer, error) {
 		status:   http.StatusCreated,
 		location: "/v1/jobs/" + strconv.FormatInt(in.ids[0], 10),
 		body:     newInsertedJob(in.ids[0], spec, in.status),
+		replayed: in.replayed,
 	}, nil
 }
 
@@ -110,6 +114,11 @@ func (s *Server) insertJobs(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	for _, spec := range specs {
+		if err := s.needQueue(ctx, spec.QueueName); err != nil {
+			return answer{}, err
+		}
+	}
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
 	in, err := s.admit(work, r, specs, func(ctx context.Context) (admitted, error) { return s.insert(ctx, specs) })
@@ -125,7 +134,7 @@ func (s *Server) insertJobs(ctx context.Context, r request) (answer, error) {
 	for i, id := range in.ids {
 		body.Jobs = append(body.Jobs, newInsertedJob(id, specs[i], in.status))
 	}
-	return answer{status: http.StatusCreated, body: body}, nil
+	return answer{status: http.StatusCreated, body: body, replayed: in.replayed}, nil
 }
 
 // jobDocument is the answer to GET /v1/jobs/{id}.
@@ -149,6 +158,11 @@ func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
 		}
 		withPayload = true
 	}
+	if withPayload {
+		if err := s.need(ctx, job.ScopePayloadsRead); err != nil {
+			return answer{}, err
+		}
+	}
 	id, err := parseID(r.id)
 	if err != nil {
 		return answer{}, err
@@ -158,6 +172,9 @@ func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
 	row, err := s.jobs.Job(ctx, id)
 	if err != nil {
 		return answer{}, fmt.Errorf("read job: %w", err)
+	}
+	if !s.principal(ctx).Sees(row.QueueName) {
+		return answer{}, job.ErrNotFound // as if it were not there
 	}
 	attempts, err := s.jobs.Attempts(ctx, id)
 	if err != nil {

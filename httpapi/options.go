@@ -23,13 +23,22 @@ const (
 // Options is everything about a [Server] that has a default. Its zero value
 // listens on 127.0.0.1:8080 without keys.
 type Options struct {
-	// Addr is host:port; port 0 takes a free one. Without Keys the host must be
-	// localhost or a loopback address. Empty means [DefaultAddr].
+	// Addr is host:port; port 0 takes a free one. While no key is needed the host must
+	// be localhost or a loopback address. Empty means [DefaultAddr].
 	Addr string
-	// Keys are the bearer keys, each good for everything; several allow rotation.
-	// A key has 16 to 512 visible ASCII characters. None: only loopback is served,
-	// and only to programs that address it as such.
+	// Keys are bearer keys that are good for everything; several allow rotation. A key
+	// has 16 to 512 visible ASCII characters. None, and no RequireKey: no key is
+	// needed, but only loopback is served, and only to programs that address it as such.
 	Keys []string
+	// RequireKey lets nobody in without a key, though there be no Keys: those of
+	// KeyStore are enough.
+	RequireKey bool
+	// KeyStore has the keys that people made, with scopes and queues; nil: there are none.
+	KeyStore KeyStore
+	// KeyAdmin makes and revokes such keys; nil leaves the routes of keys out.
+	KeyAdmin KeyAdmin
+	// Audit keeps what people have changed; nil keeps nothing and leaves its route out.
+	Audit Audit
 	// ReadOnly refuses every request that would insert.
 	ReadOnly bool
 	// MaxBody is the most bytes a request body may have; 0 means [DefaultMaxBody].
@@ -39,10 +48,11 @@ type Options struct {
 	// Live is asked for the live status of dispatched jobs; nil leaves it null.
 	Live Live
 	// Spool keeps jobs while Postgres is away, and Keyed inserts what it has kept;
-	// [Server.Run] then drains it. Both or neither: with nil a request that Postgres
-	// does not answer is answered with 503, and an Idempotency-Key is not looked at.
+	// [Server.Run] then drains it. With nil a request that Postgres does not answer is
+	// answered with 503.
 	Spool Spool
-	// Keyed goes with Spool.
+	// Keyed inserts requests with an Idempotency-Key once, and [Server.Run] has it forget
+	// old ones; with nil, and so without a Spool, the header is not looked at.
 	Keyed Keyed
 	// Failpoint is called at the points where a crash would be interesting; nil for
 	// all but tests.
@@ -68,8 +78,11 @@ func (o Options) filled() (Options, error) {
 	if o.MaxBody < 0 {
 		return o, fmt.Errorf("max body is %d bytes, must be positive", o.MaxBody)
 	}
-	if (o.Spool == nil) != (o.Keyed == nil) {
-		return o, errors.New("the spool and the keyed inserts need each other")
+	if o.Spool != nil && o.Keyed == nil {
+		return o, errors.New("the spool needs the keyed inserts")
+	}
+	if o.RequireKey && len(o.Keys) == 0 && o.KeyStore == nil {
+		return o, errors.New("a key is required, and there is none")
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
@@ -101,11 +114,14 @@ func (o Options) filled() (Options, error) {
 	if err != nil {
 		return o, fmt.Errorf("address: %w", err)
 	}
-	if len(o.Keys) == 0 && !loopback(host) {
+	if !o.needsKey() && !loopback(host) {
 		return o, fmt.Errorf("address %q is not a loopback address: without a key the API listens on loopback only", o.Addr)
 	}
 	return o, nil
 }
+
+// needsKey reports whether nobody passes without a key.
+func (o Options) needsKey() bool { return o.RequireKey || len(o.Keys) > 0 }
 
 func checkName(name string) bool {
 	for _, c := range []byte(name) {

@@ -65,6 +65,10 @@ type Spool interface {
 
 // Keyed inserts requests at most once under their keys: Postgres.
 type Keyed interface {
+	// InsertOnce inserts the jobs of one request and returns their ids, or, replayed,
+	// those of an earlier request with its key. Errors are those of InsertSpooled;
+	// [job.ErrConflict]: such a request is under way, and nothing was inserted.
+	InsertOnce(ctx context.Context, r job.Spooled) (ids []int64, replayed bool, err error)
 	// InsertSpooled inserts the jobs of those requests whose keys are new, all or
 	// none, and returns every request's ids in order. [job.ErrKeyReused]: a key
 	// belongs to a request with another digest. [job.ErrNotInserted] is as in [Jobs].

@@ -17,6 +17,7 @@ const (
 	codeInvalidParameter = "invalid_parameter"
 	codeMissingBody      = "missing_body"
 	codeUnauthorized     = "unauthorized"
+	codeForbidden        = "forbidden"
 	codeForbiddenOrigin  = "forbidden_origin"
 	codeReadOnly         = "read_only"
 	codeNotFound         = "not_found"
@@ -30,6 +31,9 @@ const (
 	codeInternal         = "internal_error"
 	codeUnavailable      = "unavailable"
 	codeKeyReused        = "idempotency_key_reused"
+	codeKeyInUse         = "idempotency_key_in_use"
+	codeInvalidKey       = "invalid_key"
+	codeKeyNotFound      = "key_not_found"
 	codeSpoolUnknown     = "spool_id_unknown"
 )
 
@@ -161,7 +165,7 @@ func insertProblem(asked context.Context, base string, err error) *problem {
 	p := problemOf(asked, err)
 	if p.Code == codeUnavailable {
 		p.Detail = "Postgres did not confirm the insert. Most likely nothing was inserted, but when the connection broke " +
-			"during the commit it may have been; sent again, it would then be there twice"
+			"during the commit it may have been; sent again without an Idempotency-Key, it would then be there twice"
 	}
 	return p
 }

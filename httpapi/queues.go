@@ -19,10 +19,12 @@ func (s *Server) listQueues(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("read queues: %w", err)
 	}
-	queues := make([]job.QueueStats, len(stats)) // never null
-	for i, q := range stats {
-		q.OldestAt = utc(q.OldestAt)
-		queues[i] = q
+	queues, who := make([]job.QueueStats, 0, len(stats)), s.principal(ctx) // never null
+	for _, q := range stats {
+		if who.Sees(q.Name) {
+			q.OldestAt = utc(q.OldestAt)
+			queues = append(queues, q)
+		}
 	}
 	return answer{status: http.StatusOK, body: map[string]any{"queues": queues}}, nil
 }

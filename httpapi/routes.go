@@ -38,6 +38,7 @@ type answer struct {
 	status   int
 	location string
 	body     any
+	replayed bool // an earlier request with the same Idempotency-Key was answered with this
 }
 
 // handler is a route's logic. Its errors become problems.
@@ -68,20 +69,27 @@ func (s *Server) routes() http.Handler {
 		if s.o.Spool != nil {
 			e.Add(method, routeSpool, s.read(s.getSpool))
 		}
+		if s.o.KeyAdmin != nil {
+			e.Add(method, routeKeys, s.read(s.listKeys))
+		}
+		if s.o.Audit != nil {
+			e.Add(method, routeAudit, s.read(s.listAudit))
+		}
 		e.Add(method, "/metrics", metrics)
 		e.Add(method, routeLive, s.livez)
 		e.Add(method, routeReady, s.readyz)
 	}
+	if s.o.KeyAdmin != nil {
+		e.POST(routeKeys, s.write(s.createKey))
+		e.DELETE(routeKey, s.read(s.revokeKey))
+	}
+	var all []route
+	for _, r := range e.Routes() {
+		all = append(all, route{r.Method, r.Path})
+	}
+	s.gate = newGate(all)
 	return e
 }
-
-// The routes that need no key.
-const (
-	routeLive  = "/livez"
-	routeReady = "/readyz"
-)
-
-const routeSpool = "/v1/spool/:id"
 
 func (s *Server) livez(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
 
@@ -147,6 +155,9 @@ func send(c echo.Context, r request, h handler) error {
 	body, err := encode(ans.body)
 	if err != nil {
 		return err
+	}
+	if ans.replayed {
+		c.Response().Header().Set("Idempotency-Replayed", "true")
 	}
 	if ans.location != "" {
 		c.Response().Header().Set(echo.HeaderLocation, ans.location)

@@ -37,6 +37,9 @@ const (
 	logAddr      = "addr"
 	logSpoolID   = "spool_id"
 	logReason    = "reason"
+	logPrincipal = "principal"
+	logAction    = "action"
+	logTarget    = "target"
 )
 
 // Server is the HTTP API. Its methods may be called concurrently.
@@ -46,6 +49,7 @@ type Server struct {
 	log     *slog.Logger
 	m       *metrics
 	guard   *guard
+	gate    gate
 	health  *health
 	detour  detour
 	handler http.Handler
@@ -74,7 +78,7 @@ func New(jobs Jobs, o Options) (*Server, error) {
 		o:      o,
 		log:    o.Logger,
 		m:      m,
-		guard:  newGuard(o.Keys),
+		guard:  newGuard(o),
 		health: &health{checks: o.Checks, log: o.Logger},
 	}
 	s.handler = s.routes()
@@ -100,7 +104,7 @@ func (s *Server) Listen() error {
 		return fmt.Errorf("http api: %w", err)
 	}
 	// A name such as localhost means what the resolver says.
-	if tcp, ok := l.Addr().(*net.TCPAddr); len(s.o.Keys) == 0 && (!ok || !tcp.IP.IsLoopback()) {
+	if tcp, ok := l.Addr().(*net.TCPAddr); !s.o.needsKey() && (!ok || !tcp.IP.IsLoopback()) {
 		return errors.Join(fmt.Errorf("http api: %q is not a loopback address, and there is no key", s.o.Addr), l.Close())
 	}
 	s.listener = l
@@ -149,6 +153,12 @@ func (s *Server) Run(ctx context.Context) error {
 	drainCtx, stopDraining := context.WithCancel(ctx)
 	defer draining.Wait()
 	defer stopDraining()
+	if s.guard.cache != nil {
+		draining.Go(func() { s.guard.cache.run(drainCtx) })
+	}
+	if s.o.Keyed != nil && s.o.Spool == nil {
+		draining.Go(func() { s.retireKeys(drainCtx) })
+	}
 	if s.o.Spool != nil {
 		d := &drainer{spool: s.o.Spool, keyed: s.o.Keyed, detour: &s.detour, m: s.m, log: s.log, failpoint: s.o.Failpoint}
 		d.prepare(drainCtx) // connections wait meanwhile

@@ -20,11 +20,13 @@ const (
 	maxIdemKey   = 255             // characters
 )
 
-// admitted is what became of a request's jobs: inserted, or, with a spoolID, spooled.
+// admitted is what became of a request's jobs: inserted, now or replayed, or, with a
+// spoolID, spooled.
 type admitted struct {
-	ids     []int64
-	status  job.Status
-	spoolID string
+	ids      []int64
+	status   job.Status
+	replayed bool
+	spoolID  string
 }
 
 // admit inserts specs by plain, or keeps them in the spool while Postgres is away,
@@ -40,12 +42,15 @@ type admitted struct {
 // the first did commit, and when that is still under way waits for its end: such a
 // request is spooled whatever became of its insert.
 func (s *Server) admit(ctx context.Context, r request, specs []job.Spec, plain func(context.Context) (admitted, error)) (admitted, error) {
-	if s.o.Spool == nil {
+	if s.o.Keyed == nil || s.o.Spool == nil && len(r.idemKeys) == 0 {
 		return plain(ctx)
 	}
-	entry, keyed, err := newSpooled(r, specs)
+	entry, keyed, err := newSpooled(r, s.principal(ctx).owner(), specs)
 	if err != nil {
 		return admitted{}, err
+	}
+	if s.o.Spool == nil {
+		return s.insertKeyed(ctx, entry)
 	}
 	if !s.detour.ask(time.Now()) {
 		return s.keep(ctx, entry, job.ErrUnavailable)
@@ -66,17 +71,51 @@ func (s *Server) admit(ctx context.Context, r request, specs []job.Spec, plain f
 
 // insertKeyed inserts a request under its key, or finds what was inserted under it.
 func (s *Server) insertKeyed(ctx context.Context, entry job.Spooled) (admitted, error) {
-	ids, err := s.o.Keyed.InsertSpooled(ctx, []job.Spooled{entry})
+	ids, replayed, err := s.o.Keyed.InsertOnce(ctx, entry)
 	switch {
 	case errors.Is(err, job.ErrKeyReused):
 		return admitted{}, keyReused()
+	case errors.Is(err, job.ErrConflict):
+		p := newProblem(http.StatusConflict, codeKeyInUse, "a request with this Idempotency-Key is under way; nothing was inserted, try again")
+		p.retryAfter, p.cause = 1, err
+		return admitted{}, p
 	case err != nil:
 		return admitted{}, fmt.Errorf("insert under a key: %w", err)
-	case len(ids) != 1 || len(ids[0]) != len(entry.Specs):
+	case len(ids) != len(entry.Specs):
 		return admitted{}, fmt.Errorf("insert under a key: got other ids than for %d jobs", len(entry.Specs))
 	}
-	s.m.inserted.WithLabelValues("keyed").Add(float64(len(ids[0])))
-	return admitted{ids: ids[0], status: job.Queued}, nil
+	// A crash here leaves the jobs and their key: the client, who has no answer, sends the
+	// request again and is told of them.
+	s.o.Failpoint("api.after_keyed")
+	if !replayed {
+		s.m.inserted.WithLabelValues("keyed").Add(float64(len(ids)))
+	}
+	return admitted{ids: ids, status: job.Queued, replayed: replayed}, nil
+}
+
+// retireKeys forgets old Idempotency-Keys once an hour until ctx ends. With a spool its
+// drainer does.
+func (s *Server) retireKeys(ctx context.Context) {
+	pause := time.NewTicker(retirePause)
+	defer pause.Stop()
+	for ctx.Err() == nil {
+		if err := retire(ctx, s.o.Keyed); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "old idempotency keys not forgotten for now", logError, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+	}
+}
+
+// retire forgets all keys that are old enough.
+func retire(ctx context.Context, keyed Keyed) error {
+	for {
+		if n, err := keyed.RetireSpooled(ctx); err != nil || n == 0 {
+			return err
+		}
+	}
 }
 
 // keep puts a request into the spool. why is what was wrong with Postgres.
@@ -114,9 +153,10 @@ func spooledAnswer(id string) answer {
 	}{SpoolID: id}}
 }
 
-// newSpooled draws a request's key, or derives it from its Idempotency-Key, and
-// says whether it has one.
-func newSpooled(r request, specs []job.Spec) (job.Spooled, bool, error) {
+// newSpooled draws a request's key, or derives it from its Idempotency-Key and the owner
+// of that, and says whether it has one. The digest need not have the route: no body is
+// good for both one job and a batch.
+func newSpooled(r request, owner string, specs []job.Spec) (job.Spooled, bool, error) {
 	body := sha256.Sum256(r.body)
 	entry := job.Spooled{Digest: body[:job.SpoolDigest], Specs: specs}
 	if len(r.idemKeys) == 0 {
@@ -128,6 +168,9 @@ func newSpooled(r request, specs []job.Spec) (job.Spooled, bool, error) {
 	given := r.idemKeys[0]
 	if len(r.idemKeys) > 1 || !validIdemKey(given) {
 		return entry, false, invalidParameter("Idempotency-Key", fmt.Sprintf("must be given once, as 1 to %d visible ASCII characters", maxIdemKey))
+	}
+	if owner != "" {
+		given = owner + "\n" + given // which no Idempotency-Key has in it
 	}
 	sum := sha256.Sum256([]byte("rookery idempotency key\n" + given))
 	entry.Key = uuid([16]byte(sum[:16]), 8)

@@ -134,6 +134,17 @@ func (f *fakeKeyed) InsertSpooled(_ context.Context, requests []job.Spooled) ([]
 	return all, err
 }
 
+func (f *fakeKeyed) InsertOnce(ctx context.Context, r job.Spooled) (ids []int64, replayed bool, err error) {
+	f.mu.Lock()
+	replayed = f.done[r.Key] != nil
+	f.mu.Unlock()
+	all, err := f.InsertSpooled(ctx, []job.Spooled{r})
+	if len(all) > 0 {
+		ids = all[0]
+	}
+	return ids, replayed, err
+}
+
 func (f *fakeKeyed) SpooledJobs(_ context.Context, key string) ([]int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,7 +193,8 @@ func TestSpool_OnlyWhatPostgresIsKnownNotToHave(t *testing.T) {
 		{"never sent, with a key", errNotSent, "k", nil, 202, "", 1},
 		{"outcome unknown", errAway, "", nil, 503, codeUnavailable, 0},
 		{"outcome unknown, with a key", errAway, "k", nil, 202, "", 1},
-		{"in the way", job.ErrConflict, "k", nil, 503, codeUnavailable, 0},
+		{"in the way", job.ErrConflict, "k", nil, 409, codeKeyInUse, 0},
+		{"in the way, without a key", job.ErrConflict, "", nil, 503, codeUnavailable, 0},
 		{"bad value", &job.DataError{SQLState: "22003"}, "k", nil, 422, codeInvalidJob, 0},
 		{"refused, and never sent", fmt.Errorf("%w: %w", job.ErrNotInserted, &job.DataError{SQLState: "22003"}), "", nil, 422, codeInvalidJob, 0},
 		{"spool full", errNotSent, "", job.ErrSpoolFull, 503, codeUnavailable, 0},
@@ -210,7 +222,7 @@ func TestSpool_OnlyWhatPostgresIsKnownNotToHave(t *testing.T) {
 				}
 				if tt.code != "" {
 					wantProblem(t, w, tt.status, tt.code)
-					if got := w.Header().Get("Retry-After") != ""; got != (tt.status == 503) {
+					if got := w.Header().Get("Retry-After") != ""; got != (tt.status == 503 || tt.status == 409) {
 						t.Errorf("%s: Retry-After given = %t", target, got)
 					}
 					continue

@@ -94,7 +94,7 @@ To try it: rookery dev`,
 	group(root)
 	root.AddCommand(
 		serveCommand(&s), relayCommand(&s), workerCommand(&s), migrateCommand(&s), enqueueCommand(&s),
-		jobsCommand(&s), queuesCommand(&s), doctorCommand(&s), sealsCommand(&s), devCommand(), benchCommand(&s),
+		jobsCommand(&s), queuesCommand(&s), doctorCommand(&s), sealsCommand(&s), keysCommand(&s), devCommand(), benchCommand(&s),
 	)
 	return root
 }

@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// Audit keeps what people have changed: Postgres.
+type Audit interface {
+	// RecordChange adds a line; its ID and At are Postgres' to choose.
+	RecordChange(ctx context.Context, c job.Change) error
+	// Changes lists lines, the newest first: up to limit with ids below before, 0
+	// meaning from the newest.
+	Changes(ctx context.Context, before int64, limit int) ([]job.Change, error)
+}
+
+// audit records that the caller has changed something. It is for changes that cannot be
+// written in one transaction with their line: those take [Server.actor] along instead.
+// The change is made by now and is not taken back, so a line that cannot be written
+// goes to the log, whole. detail must have no payload and no secret.
+func (s *Server) audit(ctx context.Context, action, target, queue string, detail any) {
+	if s.o.Audit == nil {
+		return
+	}
+	c := s.actor(ctx).Did(action, target, queue, detail)
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
+	defer cancel()
+	if err := s.o.Audit.RecordChange(work, c); err != nil {
+		s.log.ErrorContext(ctx, "change not recorded", logPrincipal, c.Principal, logAction, c.Action, logTarget, c.Target,
+			logRequestID, c.RequestID, logClient, c.IP, logError, err)
+	}
+}
+
+// listAudit answers GET /v1/audit: the newest first.
+func (s *Server) listAudit(ctx context.Context, r request) (answer, error) {
+	p, err := cursorPageOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	var before int64
+	if p.cursor != "" {
+		if before, err = parseID(p.cursor); err != nil {
+			return answer{}, invalidParameter("cursor", "must be a next_cursor of this route")
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	changes, err := s.o.Audit.Changes(ctx, before, p.limit+1)
+	if err != nil {
+		return answer{}, fmt.Errorf("list changes: %w", err)
+	}
+	body := struct {
+		Changes    []job.Change `json:"changes"`
+		NextCursor *string      `json:"next_cursor"` // null: these were the oldest
+	}{Changes: []job.Change{}}
+	for i, c := range changes {
+		if i == p.limit {
+			next := strconv.FormatInt(changes[i-1].ID, 10)
+			body.NextCursor = &next
+			break
+		}
+		c.At = c.At.UTC()
+		body.Changes = append(body.Changes, c)
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+// cursorPage is which part of a list is wanted.
+type cursorPage struct {
+	cursor string // "": from the start
+	limit  int
+}
+
+const (
+	defaultCursorPage = 50
+	maxCursorPage     = 200
+)
+
+// cursorPageOf reads the parameters cursor and limit, and refuses others.
+func cursorPageOf(r request) (cursorPage, error) {
+	p := cursorPage{limit: defaultCursorPage}
+	if err := r.allow("cursor", "limit"); err != nil {
+		return p, err
+	}
+	for name, values := range r.query {
+		if len(values) > 1 {
+			return p, invalidParameter(name, "is there twice")
+		}
+	}
+	p.cursor = r.query.Get("cursor")
+	if text := r.query.Get("limit"); r.query.Has("limit") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxCursorPage {
+			return p, invalidParameter("limit", fmt.Sprintf("must be 1 to %d", maxCursorPage))
+		}
+		p.limit = n
+	}
+	return p, nil
+}

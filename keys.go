@@ -1,0 +1,93 @@
+package rookery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+
+	"github.com/penguinmails/rookery/db"
+	"github.com/penguinmails/rookery/httpapi"
+	"github.com/penguinmails/rookery/job"
+)
+
+// Keys lists the keys of the HTTP API that people made, the oldest first, the revoked
+// ones too. It takes what rookery_api may, as do the others here.
+func Keys(ctx context.Context, url string) ([]job.APIKey, error) {
+	all := []job.APIKey{}
+	err := withStore(ctx, url, func(s *db.Store) error {
+		const page = 500
+		after := ""
+		for {
+			some, err := s.APIKeys(ctx, after, page)
+			all = append(all, some...)
+			if err != nil || len(some) < page {
+				return err
+			}
+			after = some[page-1].ID
+		}
+	})
+	slices.SortFunc(all, func(a, b job.APIKey) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return all, err
+}
+
+// CreateKey makes a key with k's name, scopes, queues and end, and returns its text,
+// which is kept nowhere and cannot be asked for again. What breaks a limit is a
+// [*job.FieldError].
+func CreateKey(ctx context.Context, url string, k job.APIKey) (text string, made job.APIKey, err error) {
+	text, id, hash := job.NewKey()
+	k.ID = id
+	err = withStore(ctx, url, func(s *db.Store) error {
+		made, err = s.CreateAPIKey(ctx, atTheCommandLine(), k, hash)
+		return err
+	})
+	if err != nil {
+		return "", made, err
+	}
+	return text, made, nil
+}
+
+// RevokeKey ends a key for good; false: somebody had already. Every process knows
+// within 5 s of it, or, while it does not reach Postgres, within 15 minutes.
+func RevokeKey(ctx context.Context, url, id string) (revoked bool, err error) {
+	err = withStore(ctx, url, func(s *db.Store) error {
+		revoked, err = s.RevokeAPIKey(ctx, atTheCommandLine(), id)
+		return err
+	})
+	if errors.Is(err, job.ErrNotFound) {
+		err = fmt.Errorf("there is no key %q; rookery keys list shows them", id)
+	}
+	return revoked, err
+}
+
+// atTheCommandLine is who runs this program, as the operating system knows them.
+func atTheCommandLine() job.Actor {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	return job.Actor{Principal: "cli:" + name}
+}
+
+// addKeys gives the API the keys that people made, and what they do with the
+// Idempotency-Key.
+func (s *Service) addKeys(o *httpapi.Options) {
+	o.RequireKey, o.KeyStore, o.KeyAdmin, o.Audit, o.Keyed = s.config.RequireKey, s.store, s.store, s.store, s.store
+}
+
+// requireKeyOf reads ROOKERY_REQUIRE_KEY.
+func requireKeyOf(read func(string) string) (bool, error) {
+	text := read("ROOKERY_REQUIRE_KEY")
+	if text == "" {
+		return false, nil
+	}
+	yes, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("ROOKERY_REQUIRE_KEY is %q, must be true or false", text)
+	}
+	return yes, nil
+}
