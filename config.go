@@ -69,6 +69,10 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	if err := CheckWake("ROOKERY_WAKE", c.Wake); err != nil {
 		return c, err
 	}
+	c.TLSCert, c.TLSKey = read("ROOKERY_TLS_CERT"), read("ROOKERY_TLS_KEY")
+	if c.Rate, err = rateOf(read); err != nil {
+		return c, err
+	}
 	if c.RequireKey, err = requireKeyOf(read); err != nil {
 		return c, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/user"
 	"slices"
@@ -76,7 +77,21 @@ func atTheCommandLine() job.Actor {
 // addKeys gives the API the keys that people made, and what they do with the
 // Idempotency-Key.
 func (s *Service) addKeys(o *httpapi.Options) {
+	o.Rate, o.CertFile, o.KeyFile = s.config.Rate, s.config.TLSCert, s.config.TLSKey
 	o.RequireKey, o.KeyStore, o.KeyAdmin, o.Audit, o.Keyed = s.config.RequireKey, s.store, s.store, s.store, s.store
+}
+
+// rateOf reads ROOKERY_RATE.
+func rateOf(read func(string) string) (float64, error) {
+	text := read("ROOKERY_RATE")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(n) || n == 0 || n > 1e6 {
+		return 0, errors.New("ROOKERY_RATE must be requests a second, up to 1000000, or below 0 for no limit")
+	}
+	return n, nil
 }
 
 // requireKeyOf reads ROOKERY_REQUIRE_KEY.
@@ -87,7 +102,7 @@ func requireKeyOf(read func(string) string) (bool, error) {
 	}
 	yes, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, fmt.Errorf("ROOKERY_REQUIRE_KEY is %q, must be true or false", text)
+		return false, errors.New("ROOKERY_REQUIRE_KEY must be true or false")
 	}
 	return yes, nil
 }

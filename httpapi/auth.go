@@ -19,10 +19,12 @@ type guard struct {
 	cache  *keyCache           // keys that people made; nil: there are none
 	closed bool                // nobody passes without a key
 	cross  *http.CrossOriginProtection
+
+	unknown *limiter // of questions about keys that are not remembered, by address
 }
 
 func newGuard(o Options) *guard {
-	g := &guard{cross: http.NewCrossOriginProtection(), closed: o.needsKey()}
+	g := &guard{cross: http.NewCrossOriginProtection(), closed: o.needsKey(), unknown: newLimiter(strangerRate, strangerBurst)}
 	if o.KeyStore != nil {
 		g.cache = newKeyCache(o.KeyStore, o.Logger)
 	}
@@ -70,7 +72,18 @@ func (g *guard) bearer(ctx context.Context, r *http.Request) (Principal, *proble
 	if g.configured(key) {
 		return unbound("config"), nil
 	}
-	known, err := g.made(ctx, key)
+	id, hash, ok := job.ParseKey(key)
+	from := addressOf(r)
+	if ok && g.cache != nil && !g.cache.remembers(id) {
+		// Good keys that are new here take nothing: behind a proxy all have one address.
+		if wait := g.unknown.peek(from, time.Now()); wait > 0 {
+			return Principal{}, tooMany("too many unknown keys came from this address", wait)
+		}
+	}
+	known, err := g.made(ctx, id, hash, ok)
+	if errors.Is(err, job.ErrNotFound) {
+		g.unknown.take(from, time.Now())
+	}
 	switch {
 	case err == nil:
 		return Principal{Name: keyPrincipal + known.ID, Scopes: known.Scopes, Queues: known.Queues}, nil
@@ -96,10 +109,18 @@ func (g *guard) configured(key string) bool {
 	return known == 1
 }
 
-// made returns the key that people made with this text, or [job.ErrNotFound]. The id is
-// no secret; of the secret only hashes meet.
-func (g *guard) made(ctx context.Context, key string) (job.KnownKey, error) {
-	id, hash, ok := job.ParseKey(key)
+// addressOf is where a connection comes from: a proxy, if there is one.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// made returns the key that people made with this id and hash, or [job.ErrNotFound]. The
+// id is no secret; of the secret only hashes meet.
+func (g *guard) made(ctx context.Context, id string, hash [sha256.Size]byte, ok bool) (job.KnownKey, error) {
 	if g.cache == nil || !ok {
 		return job.KnownKey{}, job.ErrNotFound
 	}

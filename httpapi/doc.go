@@ -86,6 +86,8 @@
 //	409 idempotency_key_in_use  a request with this Idempotency-Key is under way; nothing was
 //	                            inserted; Retry-After
 //	422 invalid_key             errors lists every fault of the key that was to be made
+//	429 rate_limited            the key, or unknown keys from the client's address, came too
+//	                            often; Retry-After
 //	422 idempotency_key_reused  the Idempotency-Key came with another body before
 //	499 client_closed_request   only in metrics and log
 //	500 internal_error          a fault of ours; the log has it under request_id
@@ -106,7 +108,6 @@
 //
 // # What it leaves to others
 //
-// TLS and limits on how often a client may ask belong to a proxy in front. The
-// headers and last_error of a job are shown to whoever has jobs:read for its queue;
+// Limits over all processes, and on connections, belong to a proxy in front. The headers and last_error of a job are shown to whoever has jobs:read for its queue;
 // secrets belong into the payload, which takes payloads:read.
 package httpapi

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -62,6 +63,11 @@ func (s *Server) pass(next echo.HandlerFunc, c echo.Context) (err error) {
 	who, p := s.guard.check(r.Context(), r)
 	if p == nil {
 		p = s.gate.check(who, r.Method, path)
+	}
+	if p == nil && s.rates != nil && strings.HasPrefix(who.Name, keyPrincipal) {
+		if wait := s.rates.take(who.Name, time.Now()); wait > 0 {
+			p = tooMany(fmt.Sprintf("a key may make %g requests a second", s.o.Rate), wait)
+		}
 	}
 	if p != nil {
 		return p

@@ -126,6 +126,14 @@ func (c *keyCache) entry(id string) *keyEntry {
 	return e
 }
 
+// remembers reports whether a key was good when it was last asked about, or is being
+// asked about.
+func (c *keyCache) remembers(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries[id] != nil
+}
+
 func (c *keyCache) forget(id string, e *keyEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

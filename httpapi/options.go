@@ -35,6 +35,12 @@ type Options struct {
 	RequireKey bool
 	// KeyStore has the keys that people made, with scopes and queues; nil: there are none.
 	KeyStore KeyStore
+	// Rate is how many requests a second each of those may make, of this process; a
+	// second's worth may come at once. 0 means [DefaultRate], below 0 as many as they like.
+	Rate float64
+	// CertFile and KeyFile, PEM, have the server speak TLS 1.2 and above. They are read
+	// again when they change. [Server.Handler] does without.
+	CertFile, KeyFile string
 	// KeyAdmin makes and revokes such keys; nil leaves the routes of keys out.
 	KeyAdmin KeyAdmin
 	// Audit keeps what people have changed; nil keeps nothing and leaves its route out.
@@ -80,6 +86,12 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.Spool != nil && o.Keyed == nil {
 		return o, errors.New("the spool needs the keyed inserts")
+	}
+	if o.Rate == 0 {
+		o.Rate = DefaultRate
+	}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		return o, errors.New("a certificate and its key need each other")
 	}
 	if o.RequireKey && len(o.Keys) == 0 && o.KeyStore == nil {
 		return o, errors.New("a key is required, and there is none")

@@ -34,6 +34,7 @@ const (
 	codeKeyInUse         = "idempotency_key_in_use"
 	codeInvalidKey       = "invalid_key"
 	codeKeyNotFound      = "key_not_found"
+	codeRateLimited      = "rate_limited"
 	codeSpoolUnknown     = "spool_id_unknown"
 )
 

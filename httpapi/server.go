@@ -50,6 +50,8 @@ type Server struct {
 	m       *metrics
 	guard   *guard
 	gate    gate
+	rates   *limiter     // of keys that people made; nil: none
+	cert    *certificate // nil: no TLS
 	health  *health
 	detour  detour
 	handler http.Handler
@@ -80,6 +82,14 @@ func New(jobs Jobs, o Options) (*Server, error) {
 		m:      m,
 		guard:  newGuard(o),
 		health: &health{checks: o.Checks, log: o.Logger},
+	}
+	if o.Rate > 0 {
+		s.rates = newLimiter(o.Rate, max(1, int(o.Rate)))
+	}
+	if o.CertFile != "" {
+		if s.cert, err = newCertificate(o.CertFile, o.KeyFile, o.Logger); err != nil {
+			return nil, fmt.Errorf("http api: %w", err)
+		}
 	}
 	s.handler = s.routes()
 	return s, nil
@@ -165,7 +175,12 @@ func (s *Server) Run(ctx context.Context) error {
 		draining.Go(func() { d.run(drainCtx) })
 	}
 	served := make(chan error, 1) // 1: Serve's goroutine ends even if nobody reads
-	go func() { served <- srv.Serve(s.listener) }()
+	serve := srv.Serve
+	if s.cert != nil {
+		srv.TLSConfig = s.cert.config()
+		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+	}
+	go func() { served <- serve(s.listener) }()
 	s.log.InfoContext(ctx, "http api listens", logAddr, s.Addr())
 	select {
 	case err := <-served:

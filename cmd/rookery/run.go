@@ -17,7 +17,7 @@ func serveCommand(s *settings) *cobra.Command {
 	var (
 		addr  string
 		wake  string
-		keys  bool
+		doors doors
 		spool rookery.Spool
 	)
 	c := &cobra.Command{
@@ -36,8 +36,8 @@ func serveCommand(s *settings) *cobra.Command {
 				return err
 			}
 			spoolFlags(cmd, spool, &config.Spool)
-			if cmd.Flags().Changed("require-key") {
-				config.RequireKey = keys
+			if err := doors.set(cmd, &config); err != nil {
+				return err
 			}
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
 				relay, err := svc.Relay()
@@ -51,14 +51,18 @@ func serveCommand(s *settings) *cobra.Command {
 				if err := api.Listen(); err != nil {
 					return err
 				}
-				fmt.Fprintf(os.Stderr, "rookery: listening on http://%s\n", api.Addr())
+				scheme := "http"
+				if config.TLSCert != "" {
+					scheme = "https"
+				}
+				fmt.Fprintf(os.Stderr, "rookery: listening on %s://%s\n", scheme, api.Addr())
 				return runAll(ctx, relay.Run, api.Run)
 			})
 		},
 	}
 	c.Flags().StringVar(&addr, "http", "", "address of the API (default ROOKERY_HTTP_ADDR or 127.0.0.1:8080)")
 	wakeFlag(c, &wake)
-	c.Flags().BoolVar(&keys, "require-key", false, "let nobody in without a key, ROOKERY_API_KEYS or made by rookery keys; any address may then be listened on (default ROOKERY_REQUIRE_KEY)")
+	doors.flags(c)
 	c.Flags().BoolVar(&spool.On, "spool", false, "while Postgres is away keep jobs in Redis and answer 202: weaker than a 201, see docs/errors.md (default ROOKERY_SPOOL)")
 	c.Flags().Int64Var(&spool.Entries, "spool-entries", 0, "most requests to keep (default ROOKERY_SPOOL_ENTRIES or 100,000)")
 	c.Flags().Int64Var(&spool.Bytes, "spool-bytes", 0, "most bytes to keep (default ROOKERY_SPOOL_BYTES or 64 MB)")
