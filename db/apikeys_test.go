@@ -135,6 +135,15 @@ func TestChanging_IsOneTransaction(t *testing.T) {
 	if n := get[int](w, "SELECT count(*) FROM outbox.audit"); n != 1 {
 		t.Errorf("%d lines, want the one of the key that was made", n)
 	}
+	// A change that fails at its commit leaves no line either.
+	w.exec(`CREATE FUNCTION public.never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never'; END $$`)
+	w.exec(`CREATE CONSTRAINT TRIGGER never AFTER UPDATE ON outbox.api_keys DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.never()`)
+	if _, err := w.RevokeAPIKey(t.Context(), people, made.ID); err == nil {
+		t.Error("RevokeAPIKey that cannot be committed = nil, want an error")
+	}
+	if n := get[int](w, "SELECT count(*) FROM outbox.audit"); n != 1 {
+		t.Errorf("%d lines, want no line of what was not committed", n)
+	}
 	var field *job.FieldError
 	if _, err := w.CreateAPIKey(t.Context(), people, job.APIKey{ID: id, Name: "a"}, hash); !errors.As(err, &field) || field.Field != "scopes" {
 		t.Errorf("a key without scopes = %v, want a FieldError of scopes", err)
