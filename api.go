@@ -132,9 +132,9 @@ func (j *Jobs) Live(ctx context.Context, row job.Job) (job.Live, error) {
 	return live{j.redis}.Live(ctx, row)
 }
 
-// List shows jobs without payloads; see [db.Listing].
-func (j *Jobs) List(ctx context.Context, queue, filter string, limit int) ([]job.Job, error) {
-	return j.store.List(ctx, db.Listing{Queue: queue, Filter: filter, Limit: limit})
+// List shows a page of jobs without payloads and headers.
+func (j *Jobs) List(ctx context.Context, l job.Listing) (job.Page, error) {
+	return j.store.List(ctx, l)
 }
 
 // Cancel calls a job off; false: it was over.
@@ -143,37 +143,18 @@ func (j *Jobs) Cancel(ctx context.Context, id int64) (bool, error) { return j.st
 // Redrive sends a job that is over again; false: it is on its way.
 func (j *Jobs) Redrive(ctx context.Context, id int64) (bool, error) { return j.store.Redrive(ctx, id) }
 
-// Pause stops a queue's claims and takes, or lets them go on.
-func (j *Jobs) Pause(ctx context.Context, queue string, paused bool) error {
-	return j.store.SetPaused(ctx, queue, paused)
+// Clone inserts a job like another, due now, and returns its id. The error is as that
+// of [Jobs.Insert], or [job.ErrNotFound].
+func (j *Jobs) Clone(ctx context.Context, id int64) (int64, error) {
+	clone, err := j.store.Clone(ctx, id)
+	if db.NotInserted(err) {
+		err = notInserted(err)
+	}
+	return clone, err
 }
 
-// SetWindow says how many undelivered jobs of a queue may sit in Redis.
-func (j *Jobs) SetWindow(ctx context.Context, queue string, size int) error {
-	return j.store.SetWindow(ctx, queue, size)
-}
-
-// Queues describes every queue, with what Redis has of it when Redis answers.
-func (j *Jobs) Queues(ctx context.Context) ([]job.QueueStats, error) {
-	stats, err := j.store.QueueStats(ctx)
-	if err != nil || len(stats) == 0 {
-		return stats, err
-	}
-	names := make([]string, len(stats))
-	for i, s := range stats {
-		names[i] = s.Name
-	}
-	windows, err := j.redis.Depths(ctx, names)
-	if err != nil {
-		return stats, nil //nolint:nilerr // Redis is away: the figures of Postgres stand, the windows are null
-	}
-	for i := range stats {
-		if w, ok := windows[stats[i].Name]; ok {
-			stats[i].Window = &w
-		}
-	}
-	return stats, nil
-}
+// Delete forgets a job that is over, with its history; false: it is on its way.
+func (j *Jobs) Delete(ctx context.Context, id int64) (bool, error) { return j.store.Delete(ctx, id) }
 
 // express gives the API a relay's express lane.
 type express struct{ relay *relay.Relay }

@@ -212,7 +212,7 @@ func TestEpoch_WorkersBehind(t *testing.T) {
 		t.Fatalf("Retire: %v", err)
 	}
 	beat("r1", "relay", nil) // forgets who has been silent for an hour
-	got, err := w.Processes(t.Context())
+	got, err := w.Processes(t.Context(), "")
 	if err != nil {
 		t.Fatalf("Processes: %v", err)
 	}
@@ -237,7 +237,7 @@ func TestEpoch_BeatRemembersRedis(t *testing.T) {
 		if _, err := w.Beat(t.Context(), job.Process{ID: "w", Role: "worker", RedisOK: ok}); err != nil {
 			t.Fatalf("Beat: %v", err)
 		}
-		got, err := w.Processes(t.Context())
+		got, err := w.Processes(t.Context(), "")
 		if err != nil || len(got) != 1 || got[0].RedisAt == nil {
 			t.Fatalf("Processes = %+v, %v, want one with redis_at", got, err)
 		}

@@ -55,6 +55,8 @@ func translate(verb string, err error) error {
 		return fmt.Errorf("%s: %w: %w", verb, job.ErrConflict, err)
 	case pg.Code == "3F000", pg.Code == "42P01":
 		return fmt.Errorf("%s: %w: %w", verb, job.ErrNoSchema, err)
+	case pg.Code == "42501", pg.Code[:2] == "28":
+		return fmt.Errorf("%s: %w: %w", verb, job.ErrDenied, err)
 	case pg.Code == "P0002":
 		return fmt.Errorf("%s: %w", verb, job.ErrNotFound)
 	case pg.Code[:2] == "22", pg.Code[:2] == "23":

@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
@@ -44,13 +43,17 @@ func (s *Store) Job(ctx context.Context, id int64) (job.Job, error) {
 
 func jobFacts(ctx context.Context, q *query.Queries, id int64) (job.Job, error) {
 	row, err := q.GetJobFacts(ctx, id)
+	return jobOf(row), err
+}
+
+func jobOf(row query.GetJobFactsRow) job.Job {
 	return job.Job{
 		ID: row.ID, QueueName: row.QueueName, Kind: row.Kind,
 		Priority: row.Priority, Status: job.Status(row.Status), DispatchID: number(row.DispatchID), AttemptCount: row.AttemptCount,
 		FailureCount: row.FailureCount, LostCount: row.LostCount, MaxAttempts: row.MaxAttempts,
 		RunAt: row.RunAt, CreatedAt: row.CreatedAt, DispatchedAt: row.DispatchedAt, StartedAt: row.StartedAt,
 		FinishedAt: row.FinishedAt, WorkerID: text(row.WorkerID), LastError: text(row.LastError),
-	}, err
+	}
 }
 
 // Attempts returns the attempts of a job that did not simply succeed, the first
@@ -83,28 +86,58 @@ func (s *Store) QueueStats(ctx context.Context) ([]job.QueueStats, error) {
 		if err != nil {
 			return err
 		}
-		for _, row := range queues {
-			st := job.QueueStats{
+		out = make([]job.QueueStats, len(queues))
+		for i, row := range queues {
+			out[i] = job.QueueStats{
 				Queue:     job.Queue{Name: row.Name, Paused: row.Paused, WindowSize: int(row.WindowSize), Epoch: row.Epoch, Life: row.Life, EpochAge: milliseconds(row.EpochAgeMs)},
 				Scheduled: scheduled[row.Name], Out: out1[row.Name],
 			}
-			if st.Ready, err = q.CountReady(ctx, query.CountReadyParams{QueueName: row.Name, Cap: job.StatsCap}); err != nil {
+			if err := countReady(ctx, q, &out[i]); err != nil {
 				return err
 			}
-			if st.Ready > 0 {
-				at, err := q.OldestReady(ctx, row.Name)
-				switch t := translate("", err); {
-				case err == nil:
-					st.OldestAt = &at
-				case !errors.Is(t, job.ErrNotFound): // dispatched between the two statements
-					return err
-				}
-			}
-			out = append(out, st)
 		}
 		return nil
 	})
 	return out, err
+}
+
+// QueueStatsOf describes one queue as [Store.QueueStats] does, or returns
+// [job.ErrNotFound]: no relay and no operator has registered it.
+func (s *Store) QueueStatsOf(ctx context.Context, name string) (st job.QueueStats, err error) {
+	if err := job.CheckQueueName(name); err != nil {
+		return st, err
+	}
+	err = s.seeing(ctx, "queue stats", func(q *query.Queries) error {
+		row, err := q.GetQueue(ctx, name)
+		if err != nil {
+			return err
+		}
+		scheduled, out, err := countsByQueue(ctx, q)
+		if err != nil {
+			return err
+		}
+		st = job.QueueStats{
+			Queue:     job.Queue{Name: row.Name, Paused: row.Paused, WindowSize: int(row.WindowSize), Epoch: row.Epoch, Life: row.Life, EpochAge: milliseconds(row.EpochAgeMs)},
+			Scheduled: scheduled[name], Out: out[name],
+		}
+		return countReady(ctx, q, &st)
+	})
+	return st, err
+}
+
+// countReady adds what waits in Postgres to st.
+func countReady(ctx context.Context, q *query.Queries, st *job.QueueStats) (err error) {
+	if st.Ready, err = q.CountReady(ctx, query.CountReadyParams{QueueName: st.Name, Cap: job.StatsCap}); err != nil || st.Ready == 0 {
+		return err
+	}
+	oldest, err := q.OldestReady(ctx, st.Name)
+	if errors.Is(translate("", err), job.ErrNotFound) {
+		return nil // dispatched between the two statements
+	}
+	if err == nil {
+		st.OldestAt, st.OldestAge = &oldest.OldestAt, milliseconds(oldest.AgeMs)
+	}
+	return err
 }
 
 func countsByQueue(ctx context.Context, q *query.Queries) (scheduled, out map[string]int64, err error) {
@@ -121,129 +154,6 @@ func countsByQueue(ctx context.Context, q *query.Queries) (scheduled, out map[st
 		out[row.QueueName] = row.Jobs
 	}
 	return scheduled, out, err
-}
-
-// Listing says which jobs [Store.List] shows.
-type Listing struct {
-	Queue  string // "" shows all queues; with Filter "" it is looked for among [job.StatsCap] jobs
-	Filter string // "", ready, scheduled, out (dispatched and running) or dead
-	Limit  int    // 1 to 1000
-	Before int64  // with Filter "": ids below this one; 0: from the newest
-}
-
-// List shows jobs without their payloads, in the order that fits the filter: the
-// newest, the next to be claimed, the next to fall due, the last to die first.
-func (s *Store) List(ctx context.Context, l Listing) ([]job.Job, error) {
-	limit := int32(min(max(l.Limit, 1), 1000))
-	var rows []query.ListNewestRow
-	err := s.seeing(ctx, "list jobs", func(q *query.Queries) error {
-		switch l.Filter {
-		case "":
-			before := l.Before
-			if before <= 0 {
-				before = 1<<63 - 1
-			}
-			var err error
-			rows, err = q.ListNewest(ctx, query.ListNewestParams{QueueName: l.Queue, BeforeID: before, MaxJobs: limit, Cap: job.StatsCap})
-			return err
-		case "ready":
-			return listReady(ctx, q, l.Queue, limit, &rows)
-		case "scheduled":
-			found, err := q.ListScheduled(ctx, query.ListScheduledParams{QueueName: l.Queue, MaxJobs: limit})
-			for _, r := range found {
-				rows = append(rows, query.ListNewestRow(r))
-			}
-			return err
-		case "out":
-			found, err := q.ListOut(ctx, query.ListOutParams{QueueName: l.Queue, MaxJobs: limit})
-			for _, r := range found {
-				rows = append(rows, query.ListNewestRow(r))
-			}
-			return err
-		case "dead":
-			found, err := q.ListDead(ctx, query.ListDeadParams{QueueName: l.Queue, MaxJobs: limit})
-			for _, r := range found {
-				rows = append(rows, query.ListNewestRow(r))
-			}
-			return err
-		}
-		return &job.FieldError{Field: "filter", Problem: "is " + l.Filter + ", must be empty, ready, scheduled, out or dead"}
-	})
-	out := make([]job.Job, len(rows))
-	for i, r := range rows {
-		out[i] = job.Job{
-			ID: r.ID, QueueName: r.QueueName, Kind: r.Kind, Priority: r.Priority, Status: job.Status(r.Status),
-			AttemptCount: r.AttemptCount, FailureCount: r.FailureCount, LostCount: r.LostCount, MaxAttempts: r.MaxAttempts,
-			RunAt: r.RunAt, CreatedAt: r.CreatedAt, FinishedAt: r.FinishedAt, WorkerID: text(r.WorkerID), LastError: text(r.LastError),
-		}
-	}
-	return out, err
-}
-
-func listReady(ctx context.Context, q *query.Queries, queue string, limit int32, rows *[]query.ListNewestRow) error {
-	names := []string{queue}
-	if queue == "" {
-		var err error
-		if names, err = q.ReadyQueueNames(ctx); err != nil {
-			return err
-		}
-	}
-	for _, name := range names {
-		found, err := q.ListReady(ctx, query.ListReadyParams{QueueName: name, MaxJobs: limit - int32(len(*rows))})
-		if err != nil {
-			return err
-		}
-		for _, r := range found {
-			*rows = append(*rows, query.ListNewestRow(r))
-		}
-		if int32(len(*rows)) >= limit {
-			break
-		}
-	}
-	return nil
-}
-
-// Cancel calls a job off; false: it was over already. See outbox.cancel.
-func (s *Store) Cancel(ctx context.Context, id int64) (done bool, err error) {
-	err = s.seeing(ctx, "cancel", func(q *query.Queries) error {
-		done, err = q.CancelJob(ctx, id)
-		return err
-	})
-	return done, err
-}
-
-// Redrive sends a job that is over again; false: it is on its way. See
-// outbox.redrive.
-func (s *Store) Redrive(ctx context.Context, id int64) (done bool, err error) {
-	err = s.seeing(ctx, "redrive", func(q *query.Queries) error {
-		done, err = q.RedriveJob(ctx, id)
-		return err
-	})
-	return done, err
-}
-
-// ProcessRow is one line of outbox.processes.
-type ProcessRow struct {
-	ID        string     `json:"id"`
-	Role      string     `json:"role"`
-	Host      string     `json:"host"`
-	PID       int32      `json:"pid"`
-	StartedAt time.Time  `json:"started_at"`
-	BeatAt    time.Time  `json:"beat_at"`
-	RedisAt   *time.Time `json:"redis_at"`
-}
-
-// Processes lists relays and workers.
-func (s *Store) Processes(ctx context.Context) ([]ProcessRow, error) {
-	var out []ProcessRow
-	err := s.seeing(ctx, "list processes", func(q *query.Queries) error {
-		rows, err := q.ListProcesses(ctx)
-		for _, r := range rows {
-			out = append(out, ProcessRow{ID: r.ID, Role: r.Role, Host: r.Host, PID: r.Pid, StartedAt: r.StartedAt, BeatAt: r.BeatAt, RedisAt: r.RedisAt})
-		}
-		return err
-	})
-	return out, err
 }
 
 func text(s *string) string {

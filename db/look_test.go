@@ -6,70 +6,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/job"
 )
-
-func (w *world) list(l db.Listing) []int64 {
-	w.Helper()
-	jobs, err := w.List(w.Context(), l)
-	if err != nil {
-		w.Fatalf("List(%+v): %v", l, err)
-	}
-	out := []int64{}
-	for _, j := range jobs {
-		out = append(out, j.ID)
-		if len(j.Payload) != 0 {
-			w.Errorf("List(%+v) shows the payload of job %d", l, j.ID)
-		}
-	}
-	return out
-}
-
-func TestList_ByFilter(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	out := []int64{w.bring(job.Dispatched).ID, w.bring(job.Running).ID}
-	dead := []int64{w.bring(job.Dead).ID, w.bring(job.Dead).ID}
-	w.bring(job.Completed)
-	ready := []int64{w.urgent(9), w.urgent(3)}
-	w.later(1, "2 hours")
-	w.later(1, "1 hour")
-	other := get[int64](w, "INSERT INTO outbox.jobs (queue_name) VALUES ('zz-other') RETURNING id")
-	later := get[[]int64](w, "SELECT array_agg(job_id ORDER BY run_at) FROM outbox.scheduled")
-	all := get[[]int64](w, "SELECT array_agg(id ORDER BY id DESC) FROM outbox.jobs")
-
-	for _, tt := range []struct {
-		name string
-		l    db.Listing
-		want []int64
-	}{
-		{"newest", db.Listing{Limit: 100}, all},
-		{"two newest", db.Listing{Limit: 2}, all[:2]},
-		{"before", db.Listing{Limit: 2, Before: all[1]}, all[2:4]},
-		{"limit 0 is 1", db.Listing{}, all[:1]},
-		{"newest of a queue", db.Listing{Queue: queue, Limit: 100}, all[1:]},
-		{"a page of a queue is full", db.Listing{Queue: queue, Limit: 1}, all[1:2]},
-		{"ready", db.Listing{Filter: "ready", Limit: 100}, []int64{ready[1], ready[0], other}},
-		{"ready, limited", db.Listing{Filter: "ready", Limit: 2}, []int64{ready[1], ready[0]}},
-		{"ready of a queue", db.Listing{Filter: "ready", Queue: queue, Limit: 100}, []int64{ready[1], ready[0]}},
-		{"scheduled", db.Listing{Filter: "scheduled", Limit: 100}, later},
-		{"scheduled of another", db.Listing{Filter: "scheduled", Queue: "zz-other", Limit: 100}, []int64{}},
-		{"out", db.Listing{Filter: "out", Limit: 100}, out},
-		{"out, limited", db.Listing{Filter: "out", Queue: queue, Limit: 1}, out[:1]},
-		{"dead, the last first", db.Listing{Filter: "dead", Limit: 100}, []int64{dead[1], dead[0]}},
-		{"dead of another", db.Listing{Filter: "dead", Queue: "zz-other", Limit: 100}, []int64{}},
-	} {
-		if diff := cmp.Diff(tt.want, w.list(tt.l)); diff != "" {
-			t.Errorf("%s: List(%+v) (-want +got):\n%s", tt.name, tt.l, diff)
-		}
-	}
-	var field *job.FieldError
-	if _, err := w.List(t.Context(), db.Listing{Filter: "lost"}); !errors.As(err, &field) || field.Field != "filter" {
-		t.Errorf("List(filter lost) = %v, want a FieldError of filter", err)
-	}
-}
 
 func TestQueueStats_Counts(t *testing.T) {
 	t.Parallel()
@@ -89,6 +29,17 @@ func TestQueueStats_Counts(t *testing.T) {
 	got, err := w.QueueStats(t.Context())
 	if err != nil || len(got) != 2 {
 		t.Fatalf("QueueStats = %+v, %v, want two queues", got, err)
+	}
+	one, err := w.QueueStatsOf(t.Context(), queue)
+	if diff := cmp.Diff(got[1], one, cmpopts.IgnoreFields(job.QueueStats{}, "EpochAge", "OldestAge")); err != nil || diff != "" || one.OldestAge <= 0 {
+		t.Errorf("QueueStatsOf = %v with the oldest job %s old (-QueueStats +QueueStatsOf):\n%s", err, one.OldestAge, diff)
+	}
+	var field *job.FieldError
+	if _, err := w.QueueStatsOf(t.Context(), "nowhere"); !errors.Is(err, job.ErrNotFound) {
+		t.Errorf("QueueStatsOf(nowhere) = %v, want ErrNotFound", err)
+	}
+	if _, err := w.QueueStatsOf(t.Context(), "a b"); !errors.As(err, &field) {
+		t.Errorf("QueueStatsOf(a b) = %v, want a FieldError", err)
 	}
 	if s := got[0]; s.Name != "empty" || s.Ready+s.Scheduled+s.Out != 0 || s.OldestAt != nil || s.WindowSize != 77 || s.Epoch != 1 {
 		t.Errorf("the empty queue = %+v", s)

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"testing"
 
@@ -37,11 +38,13 @@ func TestRoles_ServerRunsTheStore(t *testing.T) {
 	_, cancel := w.Cancel(t.Context(), refs[3].ID)
 	_, cancels := w.Cancels(t.Context())
 	_, redrive := w.Redrive(t.Context(), refs[3].ID)
-	_, stats := w.QueueStats(t.Context())
 	_, look := w.Job(t.Context(), refs[0].ID)
+	_, clone := w.Clone(t.Context(), refs[3].ID)
+	_, gone := w.Delete(t.Context(), refs[0].ID)
+	_, stats := w.QueueStats(t.Context())
 	for what, err := range map[string]error{
 		"Promote": promote, "Requeue": requeue, "TakeOver": takeOver, "Walk": walk, "Sweep": sweep, "Unsettled": unsettled, "Beat": beat,
-		"Cancel": cancel, "Cancels": cancels, "Redrive": redrive, "QueueStats": stats, "Job": look,
+		"Cancel": cancel, "Cancels": cancels, "Redrive": redrive, "QueueStats": stats, "Job": look, "Clone": clone, "Delete": gone,
 		"Refuse": w.Refuse(t.Context(), refs[3], "because"), "Retire": w.Retire(t.Context(), relay),
 		"DropCancels": w.DropCancels(t.Context(), refs), "SetPaused": w.SetPaused(t.Context(), queue, true),
 	} {
@@ -84,10 +87,16 @@ func TestRoles_ReadonlySeesFactsOnly(t *testing.T) {
 	if err != nil || got.ID != id || got.Status != job.Queued || got.Payload != nil {
 		t.Errorf("Job as rookery_readonly = %+v, %v, want it without payload", got, err)
 	}
-	for _, filter := range []string{"", "ready", "scheduled", "out", "dead"} {
-		if _, err := s.List(t.Context(), db.Listing{Filter: filter, Limit: 5}); err != nil {
-			t.Errorf("List(%q) as rookery_readonly: %v", filter, err)
+	for _, status := range append(job.Filters(), "") {
+		if _, err := s.List(t.Context(), job.Listing{Status: status, Limit: 5}); err != nil {
+			t.Errorf("List(%q) as rookery_readonly: %v", status, err)
 		}
+	}
+	if _, err := s.Processes(t.Context(), ""); err != nil {
+		t.Errorf("Processes as rookery_readonly: %v", err)
+	}
+	if _, err := s.Delete(t.Context(), id); !errors.Is(err, job.ErrDenied) {
+		t.Errorf("Delete as rookery_readonly = %v, want ErrDenied", err)
 	}
 	if _, err := s.QueueStats(t.Context()); err != nil {
 		t.Errorf("QueueStats as rookery_readonly: %v", err)

@@ -46,6 +46,8 @@ var (
 	// ErrUndone, beside another, says that the call has certainly changed nothing;
 	// without it nobody knows.
 	ErrUndone = errors.New("nothing was changed")
+	// ErrDenied: Postgres does not know the user, or does not let it do this.
+	ErrDenied = errors.New("the user may not do this")
 	// ErrUnavailable: the server cannot be reached, or refuses work for now.
 	ErrUnavailable = errors.New("the server is unavailable")
 )

@@ -162,11 +162,12 @@ func escaped(hex []byte) rune {
 // QueueStats is what people and autoscalers want to know of a queue.
 type QueueStats struct {
 	Queue
-	Ready     int64      `json:"ready"`     // due, waiting in Postgres; counted up to StatsCap
-	Scheduled int64      `json:"scheduled"` // run_at in the future; counted up to StatsCap
-	Out       int64      `json:"out"`       // dispatched or running, as the ledger has it: finished jobs may count for seconds
-	OldestAt  *time.Time `json:"oldest_at"` // run_at of the longest-waiting due job among the first by priority; nil when none is due
-	Window    *Window    `json:"window"`    // nil when Redis does not answer
+	Ready     int64         `json:"ready"`     // due, waiting in Postgres; counted up to StatsCap
+	Scheduled int64         `json:"scheduled"` // run_at in the future; counted up to StatsCap
+	Out       int64         `json:"out"`       // dispatched or running, as the ledger has it: finished jobs may count for seconds
+	OldestAt  *time.Time    `json:"oldest_at"` // run_at of the longest-waiting due job among the first by priority; nil when none is due
+	OldestAge time.Duration `json:"-"`         // since OldestAt, by Postgres' clock
+	Window    *Window       `json:"window"`    // nil when Redis does not answer
 }
 
 // StatsCap is where counting stops: a queue with more jobs is shown as having

@@ -15,8 +15,3 @@ DELETE FROM outbox.processes AS p WHERE p.id = @id;
 
 -- name: RetireSilentProcesses :execrows
 DELETE FROM outbox.processes AS p WHERE p.beat_at < now() - interval '1 hour';
-
--- name: ListProcesses :many
-SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs
-FROM outbox.processes AS p
-ORDER BY p.role, p.started_at;

@@ -113,7 +113,7 @@ func (s *servers) truth(f *fixture) {
 		}
 	}
 	f.living = func() (ids []string) {
-		rows, err := s.store.Processes(f.Context())
+		rows, err := s.store.Processes(f.Context(), "")
 		f.no("Processes", err)
 		for _, row := range rows {
 			ids = append(ids, row.ID)

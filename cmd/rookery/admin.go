@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/penguinmails/rookery"
-	"github.com/penguinmails/rookery/job"
 )
 
 func migrateCommand(s *settings) *cobra.Command {
@@ -127,60 +122,6 @@ func doctorCommand(s *settings) *cobra.Command {
 	return doctor
 }
 
-func queuesCommand(s *settings) *cobra.Command {
-	queues := &cobra.Command{
-		Use: "queues", Short: "Show all queues, pause them, set their window", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
-				stats, err := jobs.Queues(ctx)
-				if err != nil {
-					return err
-				}
-				if s.json {
-					return printJSON(append([]job.QueueStats{}, stats...)) // never null
-				}
-				return table("QUEUE\tREADY\tSCHEDULED\tOUT\tIN REDIS\tLEASED\tWINDOW\tPAUSED", func(line func(...any)) {
-					for _, q := range stats {
-						waiting, leased := "?", "?"
-						if q.Window != nil {
-							waiting, leased = fmt.Sprint(q.Window.Depth()), fmt.Sprint(q.Window.Leased)
-						}
-						line(q.Name, q.Ready, q.Scheduled, q.Out, waiting, leased, q.WindowSize, q.Paused)
-					}
-				})
-			})
-		},
-	}
-	for _, word := range []struct {
-		use, short string
-		paused     bool
-	}{{"pause", "Stop claiming and taking a queue's jobs", true}, {"resume", "Let a paused queue go on", false}} {
-		queues.AddCommand(&cobra.Command{
-			Use: word.use + " QUEUE", Short: word.short, Args: oneArg,
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
-					return jobs.Pause(ctx, args[0], word.paused)
-				})
-			},
-		})
-	}
-	var size int
-	window := &cobra.Command{
-		Use: "window QUEUE --size N", Short: "Set how many undelivered jobs of a queue may sit in Redis", Args: oneArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if size < 1 || size > 1000000 {
-				return &usageError{errors.New("--size is needed: 1 to 1000000")}
-			}
-			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
-				return jobs.SetWindow(ctx, args[0], size)
-			})
-		},
-	}
-	window.Flags().IntVar(&size, "size", 0, "1 to 1000000; a queue begins with 10000")
-	queues.AddCommand(window)
-	return queues
-}
-
 func withJobs(ctx context.Context, s *settings, do func(context.Context, *rookery.Jobs) error) error {
 	config, err := s.load()
 	if err != nil {
@@ -209,26 +150,4 @@ func someArgs(cmd *cobra.Command, args []string) error {
 		return &usageError{fmt.Errorf("usage: %s", cmd.UseLine())}
 	}
 	return nil
-}
-
-func printJSON(v any) error {
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// table prints rows under a header, with aligned columns.
-func table(header string, rows func(line func(...any))) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, header)
-	rows(func(cells ...any) {
-		for i, c := range cells {
-			if i > 0 {
-				fmt.Fprint(w, "\t")
-			}
-			fmt.Fprint(w, c)
-		}
-		fmt.Fprintln(w)
-	})
-	return w.Flush()
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -72,7 +71,9 @@ func jobsCommand(s *settings) *cobra.Command {
 	jobs := group(&cobra.Command{Use: "jobs", Short: "Look at jobs, cancel them, send them again"})
 	jobs.AddCommand(jobsGet(s), jobsList(s),
 		jobsChange(s, "cancel", "Call jobs off; running handlers are told within 5 s", "cancelled", "was over already", (*rookery.Jobs).Cancel),
-		jobsChange(s, "redrive", "Send dead, cancelled or completed jobs again", "queued again", "is on its way already", (*rookery.Jobs).Redrive))
+		jobsChange(s, "redrive", "Send dead, cancelled or completed jobs again", "queued again", "is on its way already", (*rookery.Jobs).Redrive),
+		jobsChange(s, "delete", "Forget jobs that are over, with their attempts", "deleted", "is on its way; cancel it first", (*rookery.Jobs).Delete),
+		jobsClone(s))
 	return jobs
 }
 
@@ -114,42 +115,6 @@ func jobsGet(s *settings) *cobra.Command {
 	return c
 }
 
-func jobsList(s *settings) *cobra.Command {
-	var (
-		queue, filter string
-		limit         int
-	)
-	c := &cobra.Command{
-		Use: "list [--queue NAME] [--filter ready|scheduled|out|dead]", Short: "List jobs, the newest first unless a filter says otherwise", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"", "ready", "scheduled", "out", "dead"}, filter) {
-				return &usageError{fmt.Errorf("--filter is %q, must be ready, scheduled, out or dead", filter)}
-			}
-			if limit < 1 || limit > 1000 {
-				return &usageError{fmt.Errorf("--limit is %d, must be 1 to 1000", limit)}
-			}
-			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
-				rows, err := jobs.List(ctx, queue, filter, limit)
-				if err != nil {
-					return err
-				}
-				if s.json {
-					return printJSON(rows)
-				}
-				return table("ID\tQUEUE\tKIND\tSTATUS\tATTEMPTS\tPRIORITY\tRUN AT\tERROR", func(line func(...any)) {
-					for _, j := range rows {
-						line(j.ID, j.QueueName, printable(j.Kind), j.Status, j.AttemptCount, j.Priority, j.RunAt.Format(time.RFC3339), printable(j.LastError))
-					}
-				})
-			})
-		},
-	}
-	c.Flags().StringVarP(&queue, "queue", "q", "", "only this queue")
-	c.Flags().StringVar(&filter, "filter", "", "ready, scheduled, out (dispatched or running) or dead")
-	c.Flags().IntVar(&limit, "limit", 50, "1 to 1000")
-	return c
-}
-
 func jobsChange(s *settings, use, short, done, not string, change func(*rookery.Jobs, context.Context, int64) (bool, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " ID …", Short: short, Args: someArgs,
@@ -171,10 +136,37 @@ func jobsChange(s *settings, use, short, done, not string, change func(*rookery.
 					case yes:
 						fmt.Println(id, done)
 					default:
-						errs = append(errs, fmt.Errorf("job %d %s", id, not))
+						errs = append(errs, &stateError{fmt.Sprintf("job %d %s", id, not)})
 					}
 				}
 				return errors.Join(errs...)
+			})
+		},
+	}
+}
+
+// stateError is a [job.ErrState] that says which job and why.
+type stateError struct{ text string }
+
+func (e *stateError) Error() string { return e.text }
+
+// Is reports whether target is [job.ErrState].
+func (e *stateError) Is(target error) bool { return target == job.ErrState }
+
+func jobsClone(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use: "clone ID", Short: "Insert the same job once more, due now, and print its id", Args: oneArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseID(args[0])
+			if err != nil {
+				return err
+			}
+			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				clone, err := jobs.Clone(ctx, id)
+				if err == nil {
+					fmt.Println(clone)
+				}
+				return err
 			})
 		},
 	}

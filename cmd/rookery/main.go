@@ -17,12 +17,6 @@ import (
 	"github.com/penguinmails/rookery"
 )
 
-// Exit codes.
-const (
-	exitFailed = 1 // the command could not do what it was asked
-	exitUsage  = 2 // it was asked wrongly
-)
-
 // errFindings: doctor found something, and has said what.
 var errFindings = errors.New("findings")
 
@@ -31,17 +25,13 @@ func main() {
 	rookery.Quiet()
 	err := program().ExecuteContext(ctx)
 	stop()
-	var usage *usageError
 	switch {
 	case err == nil:
-	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "rookery:", harmless(err))
-		os.Exit(exitUsage)
 	case errors.Is(err, errFindings):
 		os.Exit(exitFailed)
 	default:
 		fmt.Fprintln(os.Stderr, "rookery:", harmless(err))
-		os.Exit(exitFailed)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -62,7 +52,8 @@ type usageError struct{ error }
 // settings are what every command may need.
 type settings struct {
 	config string
-	json   bool
+	output string // table, json or jsonl
+	json   bool   // not as a table
 }
 
 // load reads the configuration: flags are applied by the commands themselves.
@@ -86,15 +77,18 @@ of it in Postgres.
 
 It reads DATABASE_URL, REDIS_URL and ROOKERY_… from the environment or from
 --config; each secret may be given as a file instead (DATABASE_URL_FILE, …).
-To try it: rookery dev`,
+To try it: rookery dev
+
+Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 not found, 4 the job's status does
+not allow it, 5 not let in, 6 Postgres does not answer.`,
 	}
 	root.PersistentFlags().StringVar(&s.config, "config", "", "file of NAME=value lines; the environment wins over it")
-	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of tables")
+	outputFlags(root, &s)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	group(root)
 	root.AddCommand(
 		serveCommand(&s), relayCommand(&s), workerCommand(&s), migrateCommand(&s), enqueueCommand(&s),
-		jobsCommand(&s), queuesCommand(&s), doctorCommand(&s), sealsCommand(&s), keysCommand(&s), devCommand(), benchCommand(&s),
+		jobsCommand(&s), queuesCommand(&s), workersCommand(&s), doctorCommand(&s), sealsCommand(&s), keysCommand(&s), devCommand(), benchCommand(&s),
 	)
 	return root
 }

@@ -63,16 +63,16 @@ func TestCLI_JobsAndQueues(t *testing.T) {
 	wants(`"kind": "welcome"`, "jobs", "get", fmt.Sprint(plain))
 	wants(`"told to fail"`, "jobs", "get", fmt.Sprint(bad))
 	wants("welcome", "jobs", "list", "--queue", queue)
-	wants(fmt.Sprint(later), "jobs", "list", "--filter", "scheduled")
-	wants(fmt.Sprint(bad), "jobs", "list", "--filter", "dead", "--json")
+	wants(fmt.Sprint(later), "jobs", "list", "--status", "scheduled")
+	wants(fmt.Sprint(bad), "jobs", "list", "--status", "dead", "--json")
 	wants(queue, "queues")
 	w.mustCLI("queues", "window", queue, "--size", "77")
 	wants(`"window_size": 77`, "queues", "--json")
 	wants(`"depth": 0`, "queues", "--json")
 	wants("cancelled", "jobs", "cancel", fmt.Sprint(later))
 	wants("queued again", "jobs", "redrive", fmt.Sprint(bad))
-	if code, _, _ := w.cli("jobs", "get", "123456789"); code != 1 {
-		t.Errorf("jobs get of no job ended with %d, want 1", code)
+	if code, _, _ := w.cli("jobs", "get", "123456789"); code != 3 {
+		t.Errorf("jobs get of no job ended with %d, want 3", code)
 	}
 	w.untilStatus(30*time.Second, "dead", []int64{bad})
 	f := w.rest(30 * time.Second)
@@ -118,7 +118,11 @@ func TestCLI_UsageErrorsExitWith2(t *testing.T) {
 		{"queues window q", 2, "--size is needed"},
 		{"queues window q --size 0", 2, "--size is needed"},
 		{"jobs redrive 1 abc", 2, "not a job id"},
-		{"jobs list --filter bogus", 2, "ready, scheduled, out or dead"},
+		{"jobs list --status bogus", 2, "must be one of queued, ready"},
+		{"jobs list --created-after now", 2, "--created-after"},
+		{"jobs list --cursor x", 2, "--cursor"},
+		{"queues get a/b", 2, "queue_name"},
+		{"workers list --role cook --output csv", 2, "table, json or jsonl"},
 		{"jobs list --limit 0", 2, "1 to 1000"},
 	} {
 		code, stdout, stderr := w.cli(strings.Fields(c.line)...)

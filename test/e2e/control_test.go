@@ -51,7 +51,7 @@ func TestControl_Cancel(t *testing.T) {
 	open()
 	w.insert(10, `{}`) // the worker goes on
 	w.verify(time.Minute, allowance{status: map[int64]string{running: "cancelled", inRedis: "cancelled", later: "cancelled"}})
-	if code, _, stderr := w.cli("jobs", "cancel", fmt.Sprint(running)); code != 1 || stderr == "" {
+	if code, _, stderr := w.cli("jobs", "cancel", fmt.Sprint(running)); code != 4 || stderr == "" {
 		t.Errorf("cancelling twice ended with %d and said %q", code, stderr)
 	}
 }

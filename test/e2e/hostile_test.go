@@ -53,7 +53,7 @@ func TestHostile_NamesOnTheWholeWay(t *testing.T) {
 			t.Errorf("kind %d, %q, did not reach its program and come back as it was", i, name)
 		}
 	}
-	for _, args := range [][]string{{"jobs", "list"}, {"jobs", "list", "--filter", "dead"}, {"queues"}} {
+	for _, args := range [][]string{{"jobs", "list"}, {"jobs", "list", "--status", "dead"}, {"queues"}} {
 		if out := w.mustCLI(args...); hasControl(out) {
 			t.Errorf("rookery %v prints %q, which a terminal obeys", args, out)
 		}
@@ -71,7 +71,7 @@ func TestHostile_NamesOnTheWholeWay(t *testing.T) {
 		{"enqueue", `--payload="\u0000"`}, {"enqueue", `--payload="\ud800"`}, {"enqueue", "--payload=1e200000"}, {"enqueue", "--payload=\"\xff\""},
 		{"enqueue", "--headers=[]"}, {"enqueue", "--priority=99999999999999999999"}, {"enqueue", "--run-at=9999-99-99T00:00:00Z"}, {"enqueue", "--max-attempts=-1"},
 		{"jobs", "get", "0x10"}, {"jobs", "get", "99999999999999999999"}, {"jobs", "cancel", "1;2"}, {"queues", "window", "q", "--size", "9223372036854775808"},
-		{"jobs", "list", "--filter", "'; DROP"}, {"jobs", "list", "--limit", "1e9"},
+		{"jobs", "list", "--status", "'; DROP"}, {"jobs", "list", "--limit", "1e9"},
 	} {
 		code, stdout, stderr := w.cli(args...)
 		// A number that only Postgres finds too large is no fault of the command line.

@@ -63,41 +63,6 @@ func (q *Queries) BeatProcess(ctx context.Context, arg BeatProcessParams) ([]Bea
 	return items, nil
 }
 
-const listProcesses = `-- name: ListProcesses :many
-SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs
-FROM outbox.processes AS p
-ORDER BY p.role, p.started_at
-`
-
-func (q *Queries) ListProcesses(ctx context.Context) ([]OutboxProcess, error) {
-	rows, err := q.db.Query(ctx, listProcesses)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []OutboxProcess
-	for rows.Next() {
-		var i OutboxProcess
-		if err := rows.Scan(
-			&i.ID,
-			&i.Role,
-			&i.Host,
-			&i.Pid,
-			&i.StartedAt,
-			&i.BeatAt,
-			&i.RedisAt,
-			&i.Epochs,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const retireProcess = `-- name: RetireProcess :exec
 DELETE FROM outbox.processes AS p WHERE p.id = $1
 `

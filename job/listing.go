@@ -1,0 +1,111 @@
+package job
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// BrowseCap is how many places of its list one page looks at, so that a filter which
+// matches little costs no more than one which matches all.
+const BrowseCap = 10_000
+
+// Words by which a list is asked for beside those of [Status]: what people call a
+// queued job, and what they call one that is with Redis or a worker.
+const (
+	FilterReady     = "ready"     // queued and due
+	FilterScheduled = "scheduled" // queued for later, never failed
+	FilterRetrying  = "retrying"  // queued for later, after a failure
+	FilterOut       = "out"       // dispatched or running
+)
+
+// Filters lists every word that [Listing].Status may be.
+func Filters() []string {
+	return []string{
+		string(Queued), FilterReady, FilterScheduled, FilterRetrying, FilterOut,
+		string(Dispatched), string(Running), string(Completed), string(Dead), string(Cancelled),
+	}
+}
+
+// CheckFilter returns a [*FieldError] unless status is empty or one of [Filters].
+func CheckFilter(status string) error {
+	if status == "" || slices.Contains(Filters(), status) {
+		return nil
+	}
+	return &FieldError{Field: "status", Problem: fmt.Sprintf("is %.40q, must be one of %s", status, strings.Join(Filters(), ", "))}
+}
+
+// Listing says which jobs a page is to show. The order follows from Status: ready as
+// they are claimed (over all queues: by queue first), scheduled and retrying as they
+// fall due, dead the last to die first, everything else the newest first.
+type Listing struct {
+	QueueName     string    // "" means all queues
+	Kind          *string   // nil means any; a kind may be empty
+	Status        string    // "" or one of [Filters]
+	CreatedAfter  time.Time // zero means any; jobs inserted at that moment are not shown
+	CreatedBefore time.Time // zero means any; nor are those inserted at this one
+	Limit         int       // 1 to [MaxListing]
+	From          *Place    // behind this place; nil means from the start
+}
+
+// MaxListing is the most jobs that a page shows.
+const MaxListing = 1000
+
+// Narrow reports whether some places of the list may not match.
+func (l Listing) Narrow() bool {
+	return l.QueueName != "" || l.Kind != nil || l.Status != "" || !l.CreatedAfter.IsZero() || !l.CreatedBefore.IsZero()
+}
+
+// Check returns a [*FieldError] for the first field that breaks a limit.
+func (l Listing) Check() error {
+	if l.QueueName != "" {
+		if err := CheckQueueName(l.QueueName); err != nil {
+			return err
+		}
+	}
+	if l.Kind != nil {
+		if err := CheckKind(*l.Kind); err != nil {
+			return err
+		}
+	}
+	if l.Limit < 1 || l.Limit > MaxListing {
+		return &FieldError{Field: "limit", Problem: fmt.Sprintf("is %d, must be 1 to %d", l.Limit, MaxListing)}
+	}
+	return CheckFilter(l.Status)
+}
+
+// Place is where a job stands in the index that its list walks. Only the fields that
+// the list is ordered by are set; ID always is.
+type Place struct {
+	ID        int64     `json:"id"`
+	QueueName string    `json:"queue_name,omitempty"` // ready
+	Priority  int16     `json:"priority,omitempty"`   // ready; [LostPriority] for a job whose worker was lost
+	At        time.Time `json:"at,omitzero"`          // scheduled, retrying: run_at; dead: when it died
+}
+
+// Page is a part of a list, without payloads and headers.
+type Page struct {
+	Jobs []Job
+	// Next is the place to go on behind; nil says that this is the end.
+	Next *Place
+	// Capped says that the page ended because [BrowseCap] places were looked at: Next
+	// is the last of them, and Jobs may be few, or none.
+	Capped bool
+}
+
+// ProcessState is what Postgres knows of a relay or worker.
+type ProcessState struct {
+	ID        string           `json:"id"`
+	Role      string           `json:"role"` // relay or worker
+	Host      string           `json:"host"`
+	PID       int              `json:"pid"`
+	StartedAt time.Time        `json:"started_at"`
+	BeatAt    time.Time        `json:"beat_at"`  // when it last said that it lives
+	RedisAt   *time.Time       `json:"redis_at"` // when it last said that Redis answers; nil: never
+	BeatAge   time.Duration    `json:"-"`        // since BeatAt, by Postgres' clock
+	Epochs    map[string]int64 `json:"epochs"`   // of each queue it knows
+}
+
+// MaxProcesses is how many processes are listed at most.
+const MaxProcesses = 1000

@@ -1,0 +1,72 @@
+-- Lists of jobs for people. Each list walks one index, a slice of places at a time,
+-- and BrowseJobs shows those of a slice that match: no filter ever reads more than
+-- job.BrowseCap places, and none needs an index on a column of outbox.jobs that
+-- changes. On a pool whose plans are not pinned.
+
+-- name: NewestPlaces :many
+-- The next places of all jobs, the newest first. Reads jobs_pkey only.
+SELECT j.id
+FROM outbox.jobs AS j
+WHERE j.id < @before_id::bigint
+ORDER BY j.id DESC
+LIMIT @slice;
+
+-- name: ReadyPlaces :many
+-- The next places of due jobs, in the order of ready_pkey.
+SELECT r.queue_name, r.priority, r.job_id
+FROM outbox.ready AS r
+WHERE (r.queue_name, r.priority, r.job_id) > (@after_queue_name::text, @after_priority::smallint, @after_id::bigint)
+ORDER BY r.queue_name, r.priority, r.job_id
+LIMIT @slice;
+
+-- name: ReadyPlacesOfQueue :many
+-- The next places of one queue's due jobs, in the order in which they are claimed.
+SELECT r.priority, r.job_id
+FROM outbox.ready AS r
+WHERE r.queue_name = @queue_name AND (r.priority, r.job_id) > (@after_priority::smallint, @after_id::bigint)
+ORDER BY r.priority, r.job_id
+LIMIT @slice;
+
+-- name: ScheduledPlaces :many
+-- The next places of jobs that are not due yet, in the order in which they fall due
+-- (scheduled_pkey).
+SELECT s.run_at, s.job_id
+FROM outbox.scheduled AS s
+WHERE (s.run_at, s.job_id) > (@after_run_at::timestamptz, @after_id::bigint)
+ORDER BY s.run_at, s.job_id
+LIMIT @slice;
+
+-- name: OutPlaces :many
+-- The next places of jobs that are dispatched or running, the newest first. The whole
+-- ledger is read: windows bound it, not backlogs.
+SELECT entrusted.job_id::bigint AS job_id
+FROM (
+    SELECT DISTINCT unnest(d.job_ids) AS job_id
+    FROM outbox.dispatches AS d
+    WHERE @queue_name::text = '' OR d.queue_name = @queue_name
+) AS entrusted
+WHERE entrusted.job_id < @before_id::bigint
+ORDER BY entrusted.job_id DESC
+LIMIT @slice;
+
+-- name: DeadPlaces :many
+-- The next places of dead jobs, the last to die first (dead_letters_by_age).
+SELECT d.dead_at, d.job_id
+FROM outbox.dead_letters AS d
+WHERE (d.dead_at, d.job_id) < (@before_dead_at::timestamptz, @before_id::bigint)
+ORDER BY d.dead_at DESC, d.job_id DESC
+LIMIT @slice;
+
+-- name: BrowseJobs :many
+-- Those of some jobs that match, in no order, without payload and headers. No
+-- statuses means any; NULL for any kind, failed or not, and any time.
+SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts,
+    j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error
+FROM outbox.jobs AS j
+WHERE j.id = ANY (@ids::bigint[])
+  AND (@queue_name::text = '' OR j.queue_name = @queue_name)
+  AND (sqlc.narg(kind)::text IS NULL OR j.kind = sqlc.narg(kind))
+  AND (cardinality(@statuses::text[]) = 0 OR j.status = ANY (@statuses))
+  AND (sqlc.narg(failed)::boolean IS NULL OR (j.failure_count > 0) = sqlc.narg(failed))
+  AND (sqlc.narg(created_after)::timestamptz IS NULL OR j.created_at > sqlc.narg(created_after))
+  AND (sqlc.narg(created_before)::timestamptz IS NULL OR j.created_at < sqlc.narg(created_before));
