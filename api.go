@@ -62,6 +62,7 @@ func (s *Service) api(ctx context.Context, o httpapi.Options) (*httpapi.Server, 
 	if err != nil {
 		return nil, err
 	}
+	o.Admin = &httpapi.Admin{Look: jobs, Jobs: jobs, Queues: jobs}
 	return httpapi.New(jobs, o) //nolint:contextcheck // requests bring their own contexts
 }
 

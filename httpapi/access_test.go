@@ -15,7 +15,7 @@ import (
 
 // everything returns options with which every route is there.
 func everything(f *fakeKeys) Options {
-	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}}
+	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Admin: &Admin{Look: &fakeAdmin{}, Jobs: &fakeAdmin{}, Queues: &fakeAdmin{}}}
 }
 
 // asKey makes a request with a key.
@@ -44,7 +44,7 @@ func TestRoutes_EachHasItsScope(t *testing.T) {
 			t.Errorf("%s %s is not in routeAccess: say which scope it takes", r.Method, r.Path)
 			continue
 		}
-		target := strings.ReplaceAll(r.Path, ":id", "1")
+		target := strings.NewReplacer(":id", "1", ":name", "q").Replace(r.Path)
 		w := do(s, newRequestTo(r.Method, target, "{}"))
 		if a.scope == "" {
 			if w.Code != http.StatusOK {

@@ -21,10 +21,32 @@
 //	GET  /v1/keys          keys without secrets; ?limit= to 200, ?cursor=
 //	DELETE /v1/keys/{id}   revoke a key
 //	GET  /v1/audit         what people have changed, the newest first; ?limit=, ?cursor=
+//	GET  /v1/openapi.json  all of this as an OpenAPI 3.1 document; open to all
+//	GET  /v1/docs          and as a page to read; open to all
 //	GET  /livez            the process answers; open to all
 //	GET  /readyz           its checks: {"ready", "checks": [{"name", "state", "detail"}, …]};
 //	                       state is ok, degraded or down; open to all
 //	GET  /metrics          Prometheus
+//
+// With [Options].Admin also:
+//
+//	GET    /v1/jobs                 a page of jobs: queue_name, kind, status, created_after,
+//	                                created_before; limit (1 to 200), cursor
+//	POST   /v1/jobs/{id}/cancel     {"id", "status"}, or 409
+//	POST   /v1/jobs/{id}/redrive    {"id", "status"}, or 409
+//	POST   /v1/jobs/{id}/clone      201, Location: the same job once more, due now
+//	DELETE /v1/jobs/{id}            204: a job that is over, and its history, are gone; or 409
+//	GET    /v1/queues/{name}        the figures of one queue
+//	PATCH  /v1/queues/{name}        {"window_size": n}
+//	POST   /v1/queues/{name}/pause  and /resume: the queue's figures
+//	GET    /v1/workers              relays and workers; role (relay or worker)
+//	GET    /v1/stats                what an autoscaler asks for, of every queue
+//
+// Lists are {"data": […], "next_cursor": "…" or null}. There is no total, and no offset:
+// both cost as much as reading all that is left out. A page of jobs ends early, with
+// scanned_to, when it has looked at 10,000 places of its list; next_cursor goes on from
+// there. What walks a narrow index: ready, scheduled, retrying, out, dispatched, running
+// and dead; every other status, and each further filter, is a walk over the ids.
 //
 // A job has the fields queue_name, kind, payload, priority, run_at (RFC 3339),
 // max_attempts and headers, all optional; payload may be any JSON, null included,
@@ -55,7 +77,7 @@
 //
 // # Keys
 //
-// With keys, everything but /livez and /readyz needs Authorization: Bearer <key>.
+// With keys, everything but what is open to all needs Authorization: Bearer <key>.
 // Without, the server listens on loopback only, answers only to loopback names in
 // the Host header, and takes nothing from web pages of another origin. The keys of
 // [Options] may everything. One that people made has scopes, which routeAccess sets
@@ -73,11 +95,14 @@
 //	403 forbidden               the key lacks a scope, which the detail names, or is not for
 //	                            the queue that the request names
 //	403 forbidden_origin        without keys: another Host or another origin
-//	403 read_only               the server takes no jobs
+//	400 cursor_filter_mismatch  the cursor was made by a list with other filters
+//	403 read_only               the server takes no jobs and changes nothing
 //	404 not_found               no such route
 //	404 job_not_found           no such job, or of a queue that the key is not for
 //	404 key_not_found           no such key
+//	404 queue_not_found         nobody has used a queue with this name
 //	405 method_not_allowed      Allow lists the methods
+//	409 wrong_status            the job's status does not allow this
 //	408 request_timeout         the body did not arrive in time
 //	413 body_too_large          the detail has the limit
 //	415 unsupported_media_type  not application/json, not UTF-8, or compressed
@@ -88,6 +113,8 @@
 //	422 invalid_key             errors lists every fault of the key that was to be made
 //	429 rate_limited            the key, or unknown keys from the client's address, came too
 //	                            often; Retry-After
+//	422 invalid_queue           as invalid_job, of a change of a queue
+//	422 invalid_request         as invalid_job, of a request that has no fields
 //	422 idempotency_key_reused  the Idempotency-Key came with another body before
 //	499 client_closed_request   only in metrics and log
 //	500 internal_error          a fault of ours; the log has it under request_id

@@ -86,6 +86,14 @@ func (d *document) faultOf(name, code, format string, args ...any) {
 	d.path = d.path[:len(d.path)-1]
 }
 
+// problem returns the problem that the faults make up, nil when there is none.
+func (d *document) problem(code string) error {
+	if len(d.faults) == 0 {
+		return nil
+	}
+	return invalidBody(code, d.faults, d.more)
+}
+
 // cut keeps a client's own words in an answer short.
 func cut(s string, most int) string {
 	if len(s) <= most {

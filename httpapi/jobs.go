@@ -189,7 +189,7 @@ func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
 		doc.Attempts = append(doc.Attempts, a)
 	}
 	doc.Live, doc.LiveNote = s.live(ctx, row)
-	return answer{status: http.StatusOK, body: doc}, nil
+	return answer{status: http.StatusOK, body: doc, tagged: true}, nil
 }
 
 // live returns where the job is, or why that is not known.

@@ -11,7 +11,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec   // method, route, status
 	seconds  *prometheus.HistogramVec // method, route
-	inserted *prometheus.CounterVec   // lane: express, ordinary or keyed
+	inserted *prometheus.CounterVec   // lane: express, ordinary, keyed or clone
 
 	spooled, drained, spoolSetAside       prometheus.Counter
 	spoolRefused                          *prometheus.CounterVec // reason: full or redis

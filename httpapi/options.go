@@ -45,7 +45,7 @@ type Options struct {
 	KeyAdmin KeyAdmin
 	// Audit keeps what people have changed; nil keeps nothing and leaves its route out.
 	Audit Audit
-	// ReadOnly refuses every request that would insert.
+	// ReadOnly refuses every request that would insert or change something.
 	ReadOnly bool
 	// MaxBody is the most bytes a request body may have; 0 means [DefaultMaxBody].
 	MaxBody int64
@@ -60,6 +60,9 @@ type Options struct {
 	// Keyed inserts requests with an Idempotency-Key once, and [Server.Run] has it forget
 	// old ones; with nil, and so without a Spool, the header is not looked at.
 	Keyed Keyed
+	// Admin is what people may see and do beyond inserting jobs; with nil its routes
+	// are not there.
+	Admin *Admin
 	// Failpoint is called at the points where a crash would be interesting; nil for
 	// all but tests.
 	Failpoint func(name string)
@@ -95,6 +98,9 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.RequireKey && len(o.Keys) == 0 && o.KeyStore == nil {
 		return o, errors.New("a key is required, and there is none")
+	}
+	if err := o.Admin.check(); err != nil {
+		return o, err
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}

@@ -36,9 +36,14 @@ const (
 	codeKeyNotFound      = "key_not_found"
 	codeRateLimited      = "rate_limited"
 	codeSpoolUnknown     = "spool_id_unknown"
+	codeCursorMismatch   = "cursor_filter_mismatch"
+	codeQueueNotFound    = "queue_not_found"
+	codeWrongStatus      = "wrong_status"
+	codeInvalidQueue     = "invalid_queue"
+	codeInvalidRequest   = "invalid_request"
 )
 
-// The codes of single faults within an invalid_job or invalid_parameter problem.
+// The codes of single faults within an invalid_… problem.
 const (
 	faultUnknown    = "unknown_field"
 	faultDuplicate  = "duplicate_field"
@@ -110,7 +115,10 @@ func invalidParameter(name, detail string) *problem {
 	return p
 }
 
-func invalidJob(faults []fault, more bool) *problem {
+func invalidJob(faults []fault, more bool) *problem { return invalidBody(codeInvalidJob, faults, more) }
+
+// invalidBody is the problem with a body in which there is at least one fault.
+func invalidBody(code string, faults []fault, more bool) *problem {
 	detail := "1 thing is wrong: " + faults[0].Detail
 	if n := len(faults); n > 1 {
 		detail = fmt.Sprintf("%d things are wrong; the first: %s", n, faults[0].Detail)
@@ -118,9 +126,13 @@ func invalidJob(faults []fault, more bool) *problem {
 			detail = fmt.Sprintf("more than %d things are wrong; the first: %s", n, faults[0].Detail)
 		}
 	}
-	p := newProblem(http.StatusUnprocessableEntity, codeInvalidJob, detail)
+	p := newProblem(http.StatusUnprocessableEntity, code, detail)
 	p.Errors = faults
 	return p
+}
+
+func readOnly() *problem {
+	return newProblem(http.StatusForbidden, codeReadOnly, "this server takes no jobs and changes nothing")
 }
 
 // problemOf translates what a handler returned. asked is the request's context:

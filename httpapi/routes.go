@@ -3,11 +3,14 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,10 +18,11 @@ import (
 
 // request is what a handler needs of an HTTP request.
 type request struct {
-	id          string // of the path
+	id, name    string // of the path
 	query       url.Values
 	traceparent string
 	idemKeys    []string // the Idempotency-Key headers
+	ifNoneMatch []string // the If-None-Match headers
 	body        []byte   // nil for GET
 }
 
@@ -37,14 +41,16 @@ func (r request) allow(names ...string) error {
 type answer struct {
 	status   int
 	location string
-	body     any
+	body     any  // nil: none
 	replayed bool // an earlier request with the same Idempotency-Key was answered with this
+	tagged   bool // with an ETag, for If-None-Match
 }
 
 // handler is a route's logic. Its errors become problems.
 type handler func(ctx context.Context, r request) (answer, error)
 
-// routes builds the router. This file and edge.go are all that knows of echo: no
+// routes builds the router. The files named …routes.go, openapi.go and
+// edge.go are all that knows of echo: no
 // binder, no middleware of its, and above all none that believes what a client
 // says in X-Forwarded-For or X-HTTP-Method-Override.
 func (s *Server) routes() http.Handler {
@@ -83,6 +89,10 @@ func (s *Server) routes() http.Handler {
 		e.POST(routeKeys, s.write(s.createKey))
 		e.DELETE(routeKey, s.read(s.revokeKey))
 	}
+	if s.o.Admin != nil {
+		s.adminRoutes(e)
+	}
+	s.docRoutes(e)
 	var all []route
 	for _, r := range e.Routes() {
 		all = append(all, route{r.Method, r.Path})
@@ -117,11 +127,11 @@ func (s *Server) read(h handler) echo.HandlerFunc {
 	}
 }
 
-// write serves h to requests with a JSON body that insert something.
+// write serves h to requests with a JSON body that insert or change something.
 func (s *Server) write(h handler) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.o.ReadOnly {
-			return newProblem(http.StatusForbidden, codeReadOnly, "this server takes no jobs")
+			return readOnly()
 		}
 		r, err := newRequest(c)
 		if err != nil {
@@ -140,7 +150,10 @@ func newRequest(c echo.Context) (request, error) {
 	if err != nil {
 		return request{}, newProblem(http.StatusBadRequest, codeInvalidParameter, "the query cannot be read")
 	}
-	r := request{id: c.Param("id"), query: query, idemKeys: in.Header.Values("Idempotency-Key")}
+	r := request{id: c.Param("id"), query: query, idemKeys: in.Header.Values("Idempotency-Key"), ifNoneMatch: in.Header.Values("If-None-Match")}
+	if r.name, err = url.PathUnescape(c.Param("name")); err != nil { // a queue's colon may come as %3A
+		return request{}, invalidParameter("name", "cannot be read")
+	}
 	if t := in.Header.Values("Traceparent"); len(t) == 1 {
 		r.traceparent = t[0]
 	}
@@ -152,6 +165,9 @@ func send(c echo.Context, r request, h handler) error {
 	if err != nil {
 		return err
 	}
+	if ans.body == nil {
+		return c.NoContent(ans.status)
+	}
 	body, err := encode(ans.body)
 	if err != nil {
 		return err
@@ -159,10 +175,29 @@ func send(c echo.Context, r request, h handler) error {
 	if ans.replayed {
 		c.Response().Header().Set("Idempotency-Replayed", "true")
 	}
+	if ans.tagged && tag(c.Response().Header(), r.ifNoneMatch, body) {
+		return c.NoContent(http.StatusNotModified)
+	}
 	if ans.location != "" {
 		c.Response().Header().Set(echo.HeaderLocation, ans.location)
 	}
 	return c.Blob(ans.status, echo.MIMEApplicationJSON, body)
+}
+
+// tag sets the ETag of body and reports whether the client has that already,
+// https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2. Our tags have no commas.
+func tag(header http.Header, ifNoneMatch []string, body []byte) bool {
+	sum := sha256.Sum256(body)
+	etag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	header.Set("ETag", etag)
+	for _, line := range ifNoneMatch {
+		for known := range strings.SplitSeq(line, ",") {
+			if known = strings.TrimPrefix(strings.TrimSpace(known), "W/"); known == etag || known == "*" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // encode returns v as JSON with a newline. Characters that mean something in HTML

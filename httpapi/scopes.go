@@ -14,6 +14,9 @@ const (
 	routeKeys  = "/v1/keys"
 	routeKey   = "/v1/keys/:id"
 	routeAudit = "/v1/audit"
+
+	routeOpenAPI = "/v1/openapi.json" // needs no key
+	routeDocs    = "/v1/docs"         // needs no key
 )
 
 // route is a method and a path as the router has it. HEAD counts as GET.
@@ -28,7 +31,11 @@ type access struct {
 // routeAccess says what every route takes. A route that is not here takes
 // [job.ScopeAdmin], and fails a test.
 func routeAccess() map[route]access {
-	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	// These do not ask yet which queues a key is for, so they take one for all.
+	reads := access{scope: job.ScopeJobsRead, whole: true}
+	writes := access{scope: job.ScopeJobsWrite, whole: true}
+	queues := access{scope: job.ScopeQueuesAdmin, whole: true}
 	return map[route]access{
 		{get, routeLive}:         {},
 		{get, routeReady}:        {},
@@ -42,6 +49,20 @@ func routeAccess() map[route]access {
 		{post, routeKeys}:        {scope: job.ScopeAdmin},
 		{del, routeKey}:          {scope: job.ScopeAdmin},
 		{get, routeAudit}:        {scope: job.ScopeAdmin},
+		{get, routeOpenAPI}:      {},
+		{get, routeDocs}:         {},
+
+		{get, "/v1/jobs"}:                 reads,
+		{get, "/v1/queues/:name"}:         reads,
+		{get, "/v1/workers"}:              reads,
+		{get, "/v1/stats"}:                reads,
+		{post, "/v1/jobs/:id/cancel"}:     writes,
+		{post, "/v1/jobs/:id/redrive"}:    writes,
+		{post, "/v1/jobs/:id/clone"}:      writes,
+		{del, "/v1/jobs/:id"}:             writes,
+		{post, "/v1/queues/:name/pause"}:  queues,
+		{post, "/v1/queues/:name/resume"}: queues,
+		{patch, "/v1/queues/:name"}:       queues,
 	}
 }
 

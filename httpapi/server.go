@@ -54,6 +54,8 @@ type Server struct {
 	cert    *certificate // nil: no TLS
 	health  *health
 	detour  detour
+	api     []byte // the OpenAPI document
+	docs    page   // and as a page for people
 	handler http.Handler
 
 	mu       sync.Mutex
@@ -90,6 +92,9 @@ func New(jobs Jobs, o Options) (*Server, error) {
 		if s.cert, err = newCertificate(o.CertFile, o.KeyFile, o.Logger); err != nil {
 			return nil, fmt.Errorf("http api: %w", err)
 		}
+	}
+	if err := s.describe(); err != nil {
+		return nil, fmt.Errorf("http api: %w", err)
 	}
 	s.handler = s.routes()
 	return s, nil

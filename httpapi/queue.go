@@ -1,0 +1,148 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// getQueue answers GET /v1/queues/{name}.
+func (s *Server) getQueue(ctx context.Context, r request) (answer, error) {
+	name, err := queueOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	return s.queue(ctx, name)
+}
+
+// pauseQueue answers POST /v1/queues/{name}/pause: running jobs run on.
+func (s *Server) pauseQueue(ctx context.Context, r request) (answer, error) {
+	return s.changeQueue(ctx, r, "queue.pause", nil, func(ctx context.Context, name string) error { return s.o.Admin.Queues.Pause(ctx, name, true) })
+}
+
+// resumeQueue answers POST /v1/queues/{name}/resume.
+func (s *Server) resumeQueue(ctx context.Context, r request) (answer, error) {
+	return s.changeQueue(ctx, r, "queue.resume", nil, func(ctx context.Context, name string) error { return s.o.Admin.Queues.Pause(ctx, name, false) })
+}
+
+// patchQueue answers PATCH /v1/queues/{name}.
+func (s *Server) patchQueue(ctx context.Context, r request) (answer, error) {
+	size, err := decodeWindow(r.body)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.changeQueue(ctx, r, "queue.window", map[string]int{"window_size": size}, func(ctx context.Context, name string) error { return s.o.Admin.Queues.SetWindow(ctx, name, size) })
+}
+
+// decodeWindow reads {"window_size": n}.
+func decodeWindow(body []byte) (size int, err error) {
+	d, p := newDocument(body)
+	if p != nil {
+		return 0, p
+	}
+	found := false
+	if d.is('{') {
+		d.object(func(name string) {
+			raw := d.raw()
+			if name != "window_size" {
+				d.fault(faultUnknown, "is not a field that can be changed, as window_size is")
+				return
+			}
+			found = true
+			size, err = whole(raw, 1, job.MaxWindow)
+			d.refuse(name, err)
+		})
+		if !found {
+			d.faultOf("window_size", faultRequired, "is missing")
+		}
+	}
+	return size, d.problem(codeInvalidQueue)
+}
+
+// changeQueue does one thing to the queue of the path, and answers with its figures.
+func (s *Server) changeQueue(ctx context.Context, r request, action string, detail any, change func(context.Context, string) error) (answer, error) {
+	name, err := queueOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
+	defer cancel()
+	if err := change(ctx, name); err != nil {
+		return answer{}, fmt.Errorf("change queue: %w", err)
+	}
+	s.audit(ctx, action, name, name, detail)
+	return s.queue(ctx, name)
+}
+
+// queue answers with a queue's figures.
+func (s *Server) queue(ctx context.Context, name string) (answer, error) {
+	q, err := s.o.Admin.Look.Queue(ctx, name)
+	if errors.Is(err, job.ErrNotFound) {
+		return answer{}, newProblem(http.StatusNotFound, codeQueueNotFound, "no relay has seen a job of a queue with this name yet, and nobody has paused it or set its window")
+	}
+	if err != nil {
+		return answer{}, fmt.Errorf("read queue: %w", err)
+	}
+	q.OldestAt = utc(q.OldestAt)
+	return answer{status: http.StatusOK, body: q}, nil
+}
+
+// queueOf returns the queue of the path; these requests have no parameters.
+func queueOf(r request) (string, error) {
+	if err := r.allow(); err != nil {
+		return "", err
+	}
+	var field *job.FieldError
+	if err := job.CheckQueueName(r.name); errors.As(err, &field) {
+		return "", invalidParameter("name", field.Problem)
+	}
+	return r.name, nil
+}
+
+// queueLoad is what an autoscaler wants to know of a queue.
+type queueLoad struct {
+	QueueName string   `json:"queue_name"`
+	Paused    bool     `json:"paused"`
+	Ready     int64    `json:"ready"`              // due, in Postgres; counted up to counted_to
+	Scheduled int64    `json:"scheduled"`          // due later; counted up to counted_to
+	Out       int64    `json:"out"`                // with Redis or a worker; finished jobs may count for seconds
+	Waiting   *int64   `json:"waiting"`            // of out, those in Redis' lists; null while Redis is away
+	Leased    *int64   `json:"leased"`             // of out, those that workers have; null while Redis is away
+	OldestAge *float64 `json:"oldest_age_seconds"` // null when nothing is due in Postgres
+}
+
+// getStats answers GET /v1/stats.
+func (s *Server) getStats(ctx context.Context, r request) (answer, error) {
+	if err := r.allow(); err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	stats, err := s.jobs.Queues(ctx)
+	if err != nil {
+		return answer{}, fmt.Errorf("read queues: %w", err)
+	}
+	loads := make([]queueLoad, len(stats)) // never null
+	for i, q := range stats {
+		loads[i] = loadOf(q)
+	}
+	return answer{status: http.StatusOK, body: map[string]any{"data": loads, "counted_to": job.StatsCap}}, nil
+}
+
+func loadOf(q job.QueueStats) queueLoad {
+	l := queueLoad{QueueName: q.Name, Paused: q.Paused, Ready: q.Ready, Scheduled: q.Scheduled, Out: q.Out}
+	if q.OldestAt != nil {
+		age := max(q.OldestAge.Seconds(), 0)
+		l.OldestAge = &age
+	}
+	if q.Window != nil {
+		waiting := q.Window.Depth()
+		l.Waiting, l.Leased = &waiting, &q.Window.Leased
+	}
+	return l
+}
