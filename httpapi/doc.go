@@ -27,6 +27,7 @@
 //	GET  /readyz           its checks: {"ready", "checks": [{"name", "state", "detail"}, …]};
 //	                       state is ok, degraded or down; open to all
 //	GET  /metrics          Prometheus
+//	     /ui/              the dashboard, where the server has one: package dashboard
 //
 // With [Options].Admin also:
 //

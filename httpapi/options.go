@@ -63,6 +63,9 @@ type Options struct {
 	// Admin is what people may see and do beyond inserting jobs; with nil its routes
 	// are not there.
 	Admin *Admin
+	// UI is served below /ui/; nil: there is nothing. With Keys it has to find out by
+	// itself who asks: a browser sends no Authorization.
+	UI UI
 	// Failpoint is called at the points where a crash would be interesting; nil for
 	// all but tests.
 	Failpoint func(name string)

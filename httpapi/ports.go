@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -79,6 +80,14 @@ type Keyed interface {
 	// RetireSpooled forgets some keys whose spooled copies nobody would insert any
 	// more, and returns how many.
 	RetireSpooled(ctx context.Context) (int64, error)
+}
+
+// UI is what people with a browser see.
+type UI interface {
+	http.Handler
+	// Close ends the answers that would else not end. It is called at shutdown, and
+	// may be called again.
+	Close()
 }
 
 // Check is one line of /readyz.

@@ -93,6 +93,9 @@ func (s *Server) routes() http.Handler {
 		s.adminRoutes(e)
 	}
 	s.docRoutes(e)
+	if s.o.UI != nil {
+		s.routesUI(e)
+	}
 	var all []route
 	for _, r := range e.Routes() {
 		all = append(all, route{r.Method, r.Path})

@@ -52,6 +52,12 @@ func routeAccess() map[route]access {
 		{get, routeOpenAPI}:      {},
 		{get, routeDocs}:         {},
 
+		// With keys of the options the dashboard asks for them itself.
+		{get, routeUI}:     {scope: job.ScopeAdmin},
+		{post, routeUI}:    {scope: job.ScopeAdmin},
+		{get, routeUIBare}: {scope: job.ScopeAdmin},
+		{get, routeStream}: {scope: job.ScopeAdmin},
+
 		{get, "/v1/jobs"}:                 reads,
 		{get, "/v1/queues/:name"}:         reads,
 		{get, "/v1/workers"}:              reads,

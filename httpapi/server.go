@@ -164,6 +164,9 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	if s.o.UI != nil {
+		srv.RegisterOnShutdown(s.o.UI.Close)
+	}
 	var draining sync.WaitGroup
 	drainCtx, stopDraining := context.WithCancel(ctx)
 	defer draining.Wait()

@@ -1,0 +1,213 @@
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// readTimeout bounds what a page asks for; a page that takes longer is of no use.
+const readTimeout = 5 * time.Second
+
+// The keys of log lines.
+const (
+	logError     = "error"
+	logRequestID = "request_id"
+	logPath      = "path"
+	logVisitor   = "visitor"
+	logAction    = "action"
+	logJobID     = "job_id"
+	logQueueName = "queue_name"
+	logWindow    = "window_size"
+)
+
+// Dashboard serves the pages under /ui/. Its methods may be called concurrently.
+type Dashboard struct {
+	ports    Ports
+	o        Options
+	log      *slog.Logger
+	views    *views
+	assets   *assets
+	sessions sessions
+	pulse    *pulse
+	cross    *http.CrossOriginProtection
+	handler  http.Handler
+	closed   chan struct{} // closed by Close
+	closing  atomic.Bool
+	streams  atomic.Int64
+}
+
+// New returns a Dashboard. The error is about the options.
+func New(p Ports, o Options) (*Dashboard, error) {
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("dashboard: %w", err)
+	}
+	o, err := o.filled()
+	if err != nil {
+		return nil, fmt.Errorf("dashboard: %w", err)
+	}
+	files, err := loadAssets()
+	if err != nil {
+		return nil, fmt.Errorf("dashboard: read assets: %w", err)
+	}
+	templates, err := loadViews(files)
+	if err != nil {
+		return nil, fmt.Errorf("dashboard: read templates: %w", err)
+	}
+	d := &Dashboard{
+		ports: p, o: o, log: o.Logger, views: templates, assets: files,
+		sessions: sessions{key: o.SessionKey},
+		pulse:    &pulse{house: p.House},
+		cross:    http.NewCrossOriginProtection(),
+		closed:   make(chan struct{}),
+	}
+	d.handler = d.routes()
+	return d, nil
+}
+
+// Close ends the streams, which else would keep a server from shutting down. Pages go
+// on being served. It may be called again.
+func (d *Dashboard) Close() {
+	if d.closing.CompareAndSwap(false, true) {
+		close(d.closed)
+	}
+}
+
+// ServeHTTP serves the pages under /ui/, which stays in the path.
+func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+	if err := d.cross.Check(r); err != nil {
+		d.fail(w, r, Visitor{}, &pageError{http.StatusForbidden, "This came from a page of another origin, and was not done."})
+		return
+	}
+	d.handler.ServeHTTP(w, r)
+}
+
+func (d *Dashboard) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ui/static/{hash}/{name}", d.assets.serve)
+	mux.HandleFunc("GET /ui/login", d.loginForm)
+	mux.HandleFunc("POST /ui/login", d.login)
+	mux.HandleFunc("POST /ui/logout", d.logout)
+	mux.HandleFunc("GET /ui/stream", d.stream)
+
+	mux.HandleFunc("GET /ui/{$}", d.show(d.overview))
+	mux.HandleFunc("GET /ui/jobs", d.show(d.jobs))
+	mux.HandleFunc("GET /ui/jobs/{id}", d.show(d.job))
+	mux.HandleFunc("GET /ui/jobs/{id}/payload", d.payload)
+	mux.HandleFunc("GET /ui/queues", d.show(d.queues))
+	mux.HandleFunc("GET /ui/queues/{name}", d.show(d.queue))
+	mux.HandleFunc("GET /ui/workers", d.show(d.workers))
+	mux.HandleFunc("GET /ui/dead", d.show(d.dead))
+	mux.HandleFunc("GET /ui/storage", d.show(d.storage))
+	mux.HandleFunc("GET /ui/about", d.show(d.about))
+
+	mux.HandleFunc("POST /ui/jobs/{id}/cancel", d.act(mayOperate, d.cancel))
+	mux.HandleFunc("POST /ui/jobs/{id}/redrive", d.act(mayOperate, d.redrive))
+	mux.HandleFunc("POST /ui/jobs/{id}/clone", d.act(mayOperate, d.clone))
+	mux.HandleFunc("POST /ui/jobs/bulk", d.act(mayOperate, d.bulk))
+	mux.HandleFunc("POST /ui/queues/{name}/pause", d.act(mayOperate, d.pause))
+	mux.HandleFunc("POST /ui/queues/{name}/resume", d.act(mayOperate, d.resume))
+	mux.HandleFunc("POST /ui/queues/{name}/window", d.act(mayAdminister, d.setWindow))
+
+	mux.HandleFunc("/ui/", d.show(func(context.Context, *http.Request, Visitor) (content, error) {
+		return content{}, &pageError{http.StatusNotFound, "There is no such page."}
+	}))
+	return mux
+}
+
+// content is a page's own part, and the template that shows it.
+type content struct {
+	template string // of templates/, without .html
+	title    string
+	nav      string // which entry of the menu it belongs to
+	live     bool   // it is kept fresh
+	body     any
+}
+
+// show serves a page to whoever is logged in.
+func (d *Dashboard) show(of func(context.Context, *http.Request, Visitor) (content, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, ok := d.visitor(r)
+		if !ok {
+			d.askForKey(w, r)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+		defer cancel()
+		c, err := of(ctx, r, v)
+		var away *redirect
+		switch {
+		case errors.As(err, &away):
+			http.Redirect(w, r, away.to, http.StatusSeeOther)
+		case err != nil:
+			d.fail(w, r, v, err)
+		default:
+			d.render(w, r, v, http.StatusOK, c)
+		}
+	}
+}
+
+// redirect is the answer of a page that is found elsewhere.
+type redirect struct{ to string }
+
+// Error names the place.
+func (e *redirect) Error() string { return "found at " + e.to }
+
+// pageError is what a person is told instead of a page.
+type pageError struct {
+	status int
+	text   string
+}
+
+// Error returns the text.
+func (e *pageError) Error() string { return e.text }
+
+// fail shows what went wrong, and logs what somebody has to know.
+func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, v Visitor, err error) {
+	p := problemOf(err)
+	if p.status >= http.StatusInternalServerError && r.Context().Err() == nil {
+		level := slog.LevelWarn
+		if p.status == http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+		d.log.Log(r.Context(), level, "page not served", logRequestID, requestID(w), logPath, r.URL.Path, logError, err)
+	}
+	if p.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	d.render(w, r, v, p.status, content{template: "problem", title: http.StatusText(p.status), body: p.text})
+}
+
+func problemOf(err error) *pageError {
+	var p *pageError
+	var field *job.FieldError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &field):
+		return &pageError{http.StatusUnprocessableEntity, field.Error() + "."}
+	case errors.Is(err, job.ErrNotFound):
+		return &pageError{http.StatusNotFound, "There is no such job. Jobs that are over are deleted after a while."}
+	case errors.Is(err, job.ErrUnavailable), errors.Is(err, job.ErrConflict), errors.Is(err, context.DeadlineExceeded):
+		return &pageError{http.StatusServiceUnavailable, "Postgres does not answer for now. Try again in a moment."}
+	}
+	return &pageError{http.StatusInternalServerError, "Something is wrong on our side; the log has it under the request id of this page."}
+}
+
+// requestID is the id under which httpapi knows the request.
+func requestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }

@@ -1,0 +1,99 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+type workersBody struct {
+	Relays    []job.Seen
+	Workers   []job.Seen
+	RedisAway bool
+}
+
+// workers shows who hands jobs out, and who runs them.
+func (d *Dashboard) workers(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
+	g, err := d.pulse.look(ctx)
+	if err != nil {
+		return content{}, err
+	}
+	body := workersBody{RedisAway: g.redisAway()}
+	for _, p := range g.Processes {
+		if p.Role == "relay" {
+			body.Relays = append(body.Relays, p)
+		} else {
+			body.Workers = append(body.Workers, p)
+		}
+	}
+	return content{template: "workers", title: "Workers", nav: "workers", live: true, body: body}, nil
+}
+
+type deadBody struct {
+	Groups []deadLine
+	Dead   int64
+	Cap    int
+	Capped bool // the groups are of the newest only
+}
+
+type deadLine struct {
+	job.DeadGroup
+	To string // the list of jobs like these
+}
+
+// dead shows what died, by how.
+func (d *Dashboard) dead(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
+	groups, err := d.ports.House.DeadGroups(ctx)
+	if err != nil {
+		return content{}, fmt.Errorf("group dead jobs: %w", err)
+	}
+	g, err := d.pulse.look(ctx)
+	if err != nil {
+		return content{}, err
+	}
+	body := deadBody{Dead: g.Dead, Cap: job.GroupCap, Capped: g.Dead > job.GroupCap}
+	for _, group := range groups {
+		s := search{Queue: group.QueueName, Kind: group.Kind, Status: job.ListDead}
+		body.Groups = append(body.Groups, deadLine{group, "/ui/jobs?q=" + url.QueryEscape(s.String())})
+	}
+	return content{template: "dead", title: "Dead letters", nav: "dead", live: true, body: body}, nil
+}
+
+type aboutBody struct {
+	Limits []limitLine
+}
+
+type limitLine struct{ Name, Value string }
+
+// about shows what this is, and what one may do here.
+func (d *Dashboard) about(context.Context, *http.Request, Visitor) (content, error) {
+	return content{template: "about", title: "About", nav: "about", body: aboutBody{Limits: []limitLine{
+		{"Payload", number(job.MaxPayload) + " bytes"},
+		{"Headers", number(job.MaxHeaders) + " bytes"},
+		{"Kind", number(job.MaxKind) + " characters"},
+		{"Queue name", number(job.MaxQueueName) + " characters"},
+		{"Attempts", number(job.MaxMaxAttempts)},
+		{"Window of a queue", number(job.MaxWindow) + " jobs"},
+	}}}, nil
+}
+
+type storageBody struct {
+	job.Storage
+	Full int // of Redis' memory, 0 to 100; 0 without a limit
+}
+
+// storage shows what jobs take in Postgres and in Redis.
+func (d *Dashboard) storage(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
+	s, err := d.ports.Storage.Storage(ctx)
+	if err != nil {
+		return content{}, fmt.Errorf("look at storage: %w", err)
+	}
+	body := storageBody{Storage: s}
+	if s.Redis != nil && s.Redis.Max > 0 {
+		body.Full = int(min(100, s.Redis.Used*100/s.Redis.Max))
+	}
+	return content{template: "storage", title: "Storage", nav: "storage", live: true, body: body}, nil
+}

@@ -1,0 +1,74 @@
+package dashboard
+
+import (
+	"context"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+// Ports are what the dashboard looks at and acts through; all are required. Errors
+// that wrap [job.ErrUnavailable] or [job.ErrConflict] are shown as "try again",
+// [job.ErrNotFound] as such, a [*job.FieldError] in its own words, and every other
+// without its text.
+type Ports struct {
+	Jobs     Jobs
+	House    House
+	Live     Live
+	Operator Operator
+	Inserter Inserter
+	Storage  Storage
+}
+
+// Jobs looks at jobs: Postgres.
+type Jobs interface {
+	// Job returns one job with its payload, or [job.ErrNotFound].
+	Job(ctx context.Context, id int64) (job.Job, error)
+	// Attempts returns the attempts of a job that did not simply succeed, oldest first.
+	Attempts(ctx context.Context, id int64) ([]job.Attempt, error)
+	// Browse returns a page of jobs without their payloads.
+	Browse(ctx context.Context, b job.Browse) (job.BrowsePage, error)
+	// Ahead returns how many due jobs of its queue are claimed before j, counted up
+	// to [job.GlanceCap].
+	Ahead(ctx context.Context, j job.Job) (int64, error)
+}
+
+// House looks at queues, processes and dead jobs.
+type House interface {
+	// Queues returns the figures of every queue, by name, counted up to
+	// [job.GlanceCap]; their windows are nil when Redis does not answer.
+	Queues(ctx context.Context) ([]job.QueueStats, error)
+	// Processes returns the relays and workers. What only Redis knows of a worker is
+	// missing when that does not answer.
+	Processes(ctx context.Context) ([]job.Seen, error)
+	// CountDead counts dead jobs, up to [job.GlanceCap].
+	CountDead(ctx context.Context) (int64, error)
+	// DeadGroups returns the newest dead jobs by how they died.
+	DeadGroups(ctx context.Context) ([]job.DeadGroup, error)
+}
+
+// Live knows where a dispatched job is at this moment: Redis. An error leaves it open.
+type Live interface {
+	Live(ctx context.Context, j job.Job) (job.Live, error)
+}
+
+// Operator changes what people may change. Each call may be made again.
+type Operator interface {
+	// Cancel calls a job off; false: it was over.
+	Cancel(ctx context.Context, id int64) (bool, error)
+	// Redrive sends a job that is over again; false: it is on its way.
+	Redrive(ctx context.Context, id int64) (bool, error)
+	// Pause stops a queue's claims and takes, or lets them go on.
+	Pause(ctx context.Context, queue string, paused bool) error
+	// SetWindow says how many undelivered jobs of a queue may sit in Redis.
+	SetWindow(ctx context.Context, queue string, size int) error
+}
+
+// Inserter inserts all of specs or none, and returns their ids.
+type Inserter interface {
+	Insert(ctx context.Context, specs []job.Spec) ([]int64, error)
+}
+
+// Storage says what jobs take in Postgres and in Redis.
+type Storage interface {
+	Storage(ctx context.Context) (job.Storage, error)
+}
