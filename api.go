@@ -31,6 +31,13 @@ func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, err
 	if r != nil {
 		o.Express = express{r}
 	}
+	if !s.config.UI.Off {
+		ui, err := s.dashboard(ctx)
+		if err != nil {
+			return nil, err
+		}
+		o.UI = ui
+	}
 	return s.api(ctx, o)
 }
 

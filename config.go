@@ -76,6 +76,9 @@ func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	if c.RequireKey, err = requireKeyOf(read); err != nil {
 		return c, err
 	}
+	if c.UI, err = uiOf(read("ROOKERY_UI")); err != nil {
+		return c, err
+	}
 	if c.Spool, err = spoolOf(read); err != nil {
 		return c, err
 	}

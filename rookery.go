@@ -48,6 +48,7 @@ type Config struct {
 	Rate        float64       // requests a second of each key that people made; 0 means 1000, below 0 no limit
 	TLSCert     string        // PEM file; with TLSKey the API speaks TLS
 	TLSKey      string        // PEM file
+	UI          UI            // the dashboard; the zero value serves it with the API
 	Spool       Spool         // keeps the API's jobs in Redis while Postgres is away; the zero value does not
 	LogLevel    slog.Level
 	LogFormat   string // text or json; "" means text

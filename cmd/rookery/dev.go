@@ -89,6 +89,7 @@ func devRun(ctx context.Context, svc *rookery.Service, databaseURL, redisURL str
 	}
 	fmt.Printf(`Rookery is running. Ctrl-C stops it.
 
+  Dashboard http://%s/ui/
   API       http://%s      (/v1/jobs, /v1/queues, /readyz, /metrics)
   DATABASE_URL=%s
   REDIS_URL=%s
@@ -98,6 +99,6 @@ Insert a job in a transaction of yours:
 or over HTTP:
   curl -sS http://%s/v1/jobs -H 'Content-Type: application/json' -d '{"queue_name": "default", "payload": {"hello": "world"}}'
 
-`, api.Addr(), databaseURL, redisURL, databaseURL, api.Addr())
+`, api.Addr(), api.Addr(), databaseURL, redisURL, databaseURL, api.Addr())
 	return runAll(ctx, relay.Run, api.Run, worker.Run)
 }

@@ -19,6 +19,7 @@ func serveCommand(s *settings) *cobra.Command {
 		wake  string
 		doors doors
 		spool rookery.Spool
+		ui    rookery.UI
 	)
 	c := &cobra.Command{
 		Use:   "serve",
@@ -39,6 +40,7 @@ func serveCommand(s *settings) *cobra.Command {
 			if err := doors.set(cmd, &config); err != nil {
 				return err
 			}
+			setUI(cmd, ui, &config.UI)
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
 				relay, err := svc.Relay()
 				if err != nil {
@@ -63,6 +65,7 @@ func serveCommand(s *settings) *cobra.Command {
 	c.Flags().StringVar(&addr, "http", "", "address of the API (default ROOKERY_HTTP_ADDR or 127.0.0.1:8080)")
 	wakeFlag(c, &wake)
 	doors.flags(c)
+	uiFlags(c, &ui)
 	c.Flags().BoolVar(&spool.On, "spool", false, "while Postgres is away keep jobs in Redis and answer 202: weaker than a 201, see docs/errors.md (default ROOKERY_SPOOL)")
 	c.Flags().Int64Var(&spool.Entries, "spool-entries", 0, "most requests to keep (default ROOKERY_SPOOL_ENTRIES or 100,000)")
 	c.Flags().Int64Var(&spool.Bytes, "spool-bytes", 0, "most bytes to keep (default ROOKERY_SPOOL_BYTES or 64 MB)")
