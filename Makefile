@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node chaos chaos-short chaos-marathon soak model servers clean
+.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node chaos chaos-short chaos-marathon soak model ui-test servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,13 @@ bench-node: $(if $(and $(shell command -v node),$(shell command -v npm)),bench/n
 
 bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
 	cd bench/node && npm ci --no-audit --no-fund --loglevel=error
+
+ui-test: servers test/ui/node_modules/.package-lock.json ## the dashboard in a real browser; writes docs/screenshots
+	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || { apt-get update -q && apt-get install -qy chromium; }
+	node test/ui/run.mjs
+
+test/ui/node_modules/.package-lock.json: test/ui/package-lock.json
+	cd test/ui && npm ci --no-audit --no-fund --loglevel=error
 
 soak: servers ## twenty minutes of steady load, in which nothing may grow
 	ROOKERY_SOAK=$(or $(SOAK),20m) go test -count=1 -v -run TestFlat_OverTime -timeout 60m ./test/e2e

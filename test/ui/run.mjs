@@ -1,0 +1,213 @@
+// Drives the dashboard in headless Chromium on a real house: clicks through every
+// action, runs axe on every page, dark and light, fails at any report of the policy, any
+// line on the console and any dialog of the browser's own, and writes the screenshots of
+// docs/screenshots. `make ui-test` installs what is missing and runs it.
+import { spawn, execFileSync } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { chromium } from 'playwright-core';
+
+const root = new URL('../..', import.meta.url).pathname;
+const shots = `${root}docs/screenshots/`;
+mkdirSync(shots, { recursive: true });
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let failures = 0;
+const check = (ok, what) => {
+  console.log(`${ok ? 'ok  ' : 'FAIL'} ${what}`);
+  if (!ok) failures++;
+};
+
+// The house. Built first: an interrupted `go run` leaves its child behind.
+execFileSync('go', ['build', '-o', 'bin/ui-stack', './test/ui/stack'], { cwd: root, stdio: 'inherit' });
+const stack = spawn(`${root}bin/ui-stack`, [], { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] });
+const where = await new Promise((resolve, reject) => {
+  createInterface({ input: stack.stdout }).once('line', (line) => resolve(JSON.parse(line)));
+  stack.once('exit', (code) => reject(new Error(`the stack ended with ${code}`)));
+});
+
+const path = process.env.CHROMIUM || ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+const browser = await chromium.launch({ executablePath: path, args: ['--no-sandbox'] });
+
+// A page that reports what it should not have to.
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.on('console', (m) => { if (m.type() === 'error' || m.type() === 'warning') check(false, `console of ${page.url()}: ${m.text()}`); });
+  page.on('pageerror', (e) => check(false, `script of ${page.url()}: ${e.message}`));
+  page.on('dialog', async (d) => { check(false, `a dialog at ${page.url()}: ${d.message()}`); await d.dismiss(); });
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`));
+  });
+  return page;
+}
+
+// axe is evaluated by the debugger, which the policy does not bind.
+async function accessible(page, name) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  for (const v of found.violations) console.log(`     ${v.id}: ${v.help}\n     ${v.nodes.slice(0, 3).map((n) => n.html).join('\n     ')}`);
+  check(found.violations.length === 0, `axe: ${name}`);
+}
+
+const go = async (page, to) => { await page.goto(where.url + to, { waitUntil: 'load' }); };
+// The old page is loaded too: what is waited for is the next one.
+const next = async (page, act) => { await Promise.all([page.waitForEvent('framenavigated'), act()]); await page.waitForLoadState('load'); };
+const done = (page) => next(page, () => page.locator('#ask button[value=yes]').click());
+
+try {
+  const page = await open();
+  await go(page, '/ui/jobs?q=' + encodeURIComponent('status:dead kind:welcome'));
+  const dead = await page.locator('[data-rowlink]').first().innerText();
+  await go(page, '/ui/jobs?q=' + encodeURIComponent('status:dead'));
+  const all = await page.locator('[data-rowlink]').allInnerTexts();
+
+  const pages = {
+    overview: '/ui/', jobs: '/ui/jobs', 'jobs-dead': '/ui/jobs?q=status%3Adead', job: `/ui/jobs/${dead}`, queues: '/ui/queues',
+    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
+  };
+  for (const [look, options] of Object.entries({
+    light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, narrow: { colorScheme: 'light', viewport: { width: 320, height: 640 }, deviceScaleFactor: 2 },
+  })) {
+    const p = await open(options);
+    for (const [name, to] of Object.entries(pages)) {
+      if (name === 'missing') p.removeAllListeners('console'); // a 404 is a line on the console
+      await go(p, to);
+      await accessible(p, `${name}, ${look}`);
+      const wide = await p.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      check(wide <= 0, `${name}, ${look}: nothing sticks out${wide > 0 ? ` (${wide} px)` : ''}`);
+      if (name !== 'missing' && name !== 'wrong') await p.screenshot({ path: `${shots}${name}-${look}.png`, caret: 'initial' });
+    }
+    await p.context().close();
+  }
+
+  // Hostile content, on every page that shows it.
+  for (const to of ['/ui/', '/ui/jobs', '/ui/jobs?q=status%3Adead', '/ui/workers', '/ui/dead', ...all.slice(0, 8).map((id) => `/ui/jobs/${id}?reveal=payload`)]) {
+    await go(page, to);
+    check(await page.evaluate(() => window.hurt === undefined), `${to}: nothing of a job ran`);
+  }
+  await go(page, '/ui/dead');
+  check((await page.content()).includes('&lt;script&gt;'), 'the hostile jobs are shown');
+
+  // One job.
+  await go(page, `/ui/jobs/${dead}`);
+  await page.getByRole('button', { name: 'Redrive' }).click();
+  await page.locator('#ask button[value=no]').click();
+  check(await page.locator('.badge.dead').count() > 0, 'a refused question does nothing');
+  await page.getByRole('button', { name: 'Redrive' }).click();
+  await done(page);
+  check((await page.locator('.flash').innerText()) === 'Sent again.', 'redrive');
+  await next(page, () => page.getByRole('link', { name: 'Reveal' }).click());
+  check((await page.content()).includes('too many connections'), 'reveal');
+  await page.getByRole('button', { name: 'Clone' }).click();
+  await done(page);
+  check(!page.url().endsWith(`/${dead}`) && (await page.locator('.flash').innerText()).startsWith('Cloned'), 'clone');
+  await go(page, '/ui/jobs?q=' + encodeURIComponent('status:running'));
+  await next(page, () => page.locator('[data-rowlink]').first().click());
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await done(page);
+  check(await page.locator('.badge.cancelled').count() > 0, 'cancel');
+
+  // Many jobs, by mouse and by keys.
+  await go(page, '/ui/jobs?q=' + encodeURIComponent('queue:billing status:scheduled'));
+  check(await page.locator('[data-needs-mark]').first().isDisabled(), 'nothing marked, nothing to do');
+  await page.keyboard.press('j');
+  await page.keyboard.press('x');
+  await page.keyboard.press('j');
+  await page.keyboard.press('x');
+  check((await page.locator('[data-marked]').innerText()) === '2', 'keys j and x mark');
+  await page.screenshot({ path: `${shots}jobs-marked-light.png`, caret: 'initial' });
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await accessible(page, 'the question');
+  await done(page);
+  check((await page.locator('.flash').innerText()) === '2 jobs cancelled.', 'bulk cancel');
+  await go(page, '/ui/jobs?q=' + encodeURIComponent('status:dead kind:invoice.render'));
+  await page.locator('[data-markall]').check();
+  await page.getByRole('button', { name: 'Redrive' }).click();
+  await done(page);
+  check((await page.locator('.flash').innerText()) === '5 jobs sent again.', 'bulk redrive');
+
+  // Pages of a list.
+  await go(page, '/ui/jobs?q=queue%3Areports');
+  await next(page, () => page.getByRole('link', { name: 'Next page' }).click());
+  check(page.url().includes('after='), 'the next page');
+  await next(page, () => page.getByRole('link', { name: 'First page' }).click());
+  check(!page.url().includes('after='), 'the first page');
+
+  // A queue.
+  await go(page, '/ui/queues/reports');
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await done(page);
+  check(await page.locator('.badge.paused').count() > 0, 'pause');
+  await page.locator('#window_size').fill('123');
+  await page.getByRole('button', { name: 'Set' }).click();
+  await done(page);
+  check((await page.locator('#window_size').inputValue()) === '123', 'window');
+  await next(page, () => page.getByRole('button', { name: 'Resume' }).click());
+  check(await page.locator('.badge.paused').count() === 0, 'resume');
+
+  // Keys.
+  await go(page, '/ui/');
+  await page.keyboard.press('g');
+  await page.keyboard.press('q');
+  await page.waitForURL('**/ui/queues');
+  await page.keyboard.press('/');
+  await page.waitForURL('**/ui/jobs');
+  await page.keyboard.press('/');
+  await page.keyboard.type('kind:welcome');
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**q=kind**');
+  await page.keyboard.press('?');
+  check(await page.locator('#keys').isVisible(), 'the keys');
+  await accessible(page, 'the keys');
+  await page.keyboard.press('Escape');
+  const before = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.keyboard.press('t');
+  check(before !== await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'the theme');
+  await page.keyboard.press('t');
+
+  // A page stays fresh by itself, and does not when it is told not to.
+  await go(page, '/ui/jobs?q=queue%3Afresh');
+  check(await page.locator('[data-rowlink]').count() === 0, 'no job of queue fresh');
+  await page.waitForFunction(() => document.querySelector('#livebutton').dataset.state === 'on');
+  await page.request.post(`${where.url}/v1/jobs`, { data: { queue_name: 'fresh', kind: 'fresh' } });
+  await page.locator('[data-rowlink]').first().waitFor({ timeout: 20_000 });
+  check(true, 'a new job appears by itself');
+  await page.keyboard.press('r');
+  check((await page.locator('#livebutton').innerText()).includes('paused'), 'the page can be held');
+  await page.keyboard.press('r');
+
+  // A door with a lock.
+  const guest = await open();
+  await guest.goto(`${where.locked}/ui/dead`);
+  check(guest.url().includes('/ui/login?next='), 'a stranger is asked for a key');
+  await accessible(guest, 'login');
+  await guest.screenshot({ path: `${shots}login-light.png`, caret: 'initial' });
+  guest.removeAllListeners('console'); // a 401 is a line on the console
+  await guest.getByLabel('API key').fill('not the key that is wanted');
+  await next(guest, () => guest.getByRole('button', { name: 'Log in' }).click());
+  check((await guest.locator('[role=alert]').innerText()).includes('not known'), 'a wrong key');
+  await guest.getByLabel('API key').fill(where.key);
+  await guest.getByRole('button', { name: 'Log in' }).click();
+  await guest.waitForURL('**/ui/dead');
+  const cookie = (await guest.context().cookies()).find((c) => c.name.endsWith('rookery'));
+  check(cookie.httpOnly && cookie.sameSite === 'Strict', 'the session is HttpOnly and SameSite=Strict');
+  await next(guest, () => guest.getByRole('button', { name: 'Log out' }).click());
+  check(guest.url().includes('/ui/login'), 'log out');
+
+  // Without scripts every page can be read, and every form works.
+  const plain = await open({ javaScriptEnabled: false });
+  for (const to of ['/ui/', '/ui/jobs', `/ui/jobs/${dead}`, '/ui/queues', '/ui/workers', '/ui/dead']) {
+    await plain.goto(where.url + to);
+    check(await plain.locator('h1').isVisible(), `without scripts: ${to}`);
+  }
+} catch (e) {
+  check(false, e.stack);
+} finally {
+  await browser.close();
+  stack.stdin.end();
+  await new Promise((resolve) => stack.once('exit', resolve));
+}
+console.log(failures ? `${failures} failed` : 'all well');
+process.exit(failures ? 1 : 0);

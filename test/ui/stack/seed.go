@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// seeds are the jobs to look at, the slowest to get where they belong first.
+var seeds = []string{
+	`INSERT INTO outbox.jobs (queue_name, kind, payload, max_attempts) SELECT 'email:processing', 'newsletter.send', jsonb_build_object('do', 'discard', 'error', 'smtp: 550 mailbox ' || n || ' is not known'), 5 FROM generate_series(1, 34) AS n`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload, max_attempts) SELECT 'email:processing', 'welcome', jsonb_build_object('do', 'fail', 'error', 'smtp: 421 too many connections, try in ' || n || ' s'), 1 FROM generate_series(1, 12) AS n`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload, max_attempts) SELECT 'billing', 'invoice.render', jsonb_build_object('do', 'panic', 'error', 'runtime error: index out of range [' || n || ']'), 1 FROM generate_series(1, 5) AS n`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload) SELECT 'email:processing', 'welcome', '{"do": "fail", "error": "dial tcp: connection refused"}' FROM generate_series(1, 9)`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload) SELECT 'email:processing', (ARRAY['welcome', 'newsletter.send', 'password.reset'])[1 + n % 3], jsonb_build_object('to', 'user' || n || '@example.com', 'template', 'default', 'big', 12345678901234567890) FROM generate_series(1, 240) AS n`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload, run_at) SELECT 'billing', 'invoice.send', jsonb_build_object('invoice', n), now() + n * interval '17 minutes' FROM generate_series(1, 60) AS n`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload) SELECT 'reports', 'report.weekly', jsonb_build_object('week', n) FROM generate_series(1, 140) AS n`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload, max_attempts)
+		SELECT 'email:processing', evil.text, jsonb_build_object('do', 'discard', 'error', evil.text, evil.text, evil.text), 1
+		FROM unnest(ARRAY['<script>window.hurt=1</script>', '"><img src=x onerror=window.hurt=1>', 'javascript:window.hurt=1', '</pre></table><svg onload=window.hurt=1>']) AS evil (text)`,
+	`INSERT INTO outbox.processes (id, role, host) VALUES ('<img src=x onerror=window.hurt=1>', 'worker', '<script>window.hurt=1</script>')`,
+	`INSERT INTO outbox.jobs (queue_name, kind, payload) SELECT 'billing', 'export.year', '{"do": "sleep"}' FROM generate_series(1, 3)`,
+}
+
+// seed inserts them and waits until the short ones are over.
+func seed(ctx context.Context, pool *pgxpool.Pool) error {
+	for _, sql := range seeds {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%.60s: %w", sql, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		var ready bool
+		err := pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM outbox.dead_letters) >= 55 AND (SELECT count(*) FROM outbox.jobs WHERE status = 'completed') >= 240
+			AND (SELECT count(*) FROM outbox.jobs WHERE status = 'running') = 3`).Scan(&ready)
+		if err != nil || ready {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the seeds: %w", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
