@@ -41,6 +41,15 @@ type Envelope struct {
 // Ref returns the attempt the envelope stands for.
 func (e *Envelope) Ref() Ref { return Ref{ID: e.ID, DispatchID: e.DispatchID} }
 
+// DueAt returns since when the job could have run: its run_at, or the beginning of the
+// transaction that inserted it, if that is later. A retry is due at its own run_at.
+func (e *Envelope) DueAt() time.Time {
+	if e.CreatedAt.After(e.RunAt) {
+		return e.CreatedAt
+	}
+	return e.RunAt
+}
+
 // Size returns about how many bytes the encoded envelope has: never fewer than it
 // really has, unless names need escapes.
 func (e *Envelope) Size() int {
