@@ -61,6 +61,17 @@ type OutboxDeadLetter struct {
 	Reason    string
 }
 
+type OutboxDepth struct {
+	Minute    time.Time
+	QueueName string
+	Paused    bool
+	Ready     int64
+	Scheduled int64
+	Out       int64
+	Workers   int64
+	OldestMs  int64
+}
+
 type OutboxDispatch struct {
 	ID         int64
 	QueueName  string
@@ -144,4 +155,21 @@ type OutboxSpooled struct {
 	Digest    []byte
 	JobIDs    []int64
 	CreatedAt time.Time
+}
+
+type OutboxStat struct {
+	Minute      time.Time
+	QueueName   string
+	Writer      int64
+	Dispatched  int64
+	Completed   int64
+	Failed      int64
+	Dead        int64
+	Cancelled   int64
+	Snoozed     int64
+	Lost        int64
+	RunUs       int64
+	WaitUs      int64
+	RunBuckets  []int32
+	WaitBuckets []int32
 }

@@ -1,0 +1,108 @@
+-- Figures for charts: what was done, and what waited, by minute.
+
+-- name: PutStats :exec
+-- Writes one writer's minutes. A row that is there is replaced, not added to, so
+-- sending it again changes nothing. Nobody else writes these rows.
+WITH given AS (
+    SELECT unnest(@minutes::timestamptz[]) AS minute, unnest(@queue_names::text[]) AS queue_name,
+        unnest(@dispatched::bigint[]) AS dispatched, unnest(@completed::bigint[]) AS completed, unnest(@failed::bigint[]) AS failed,
+        unnest(@dead::bigint[]) AS dead, unnest(@cancelled::bigint[]) AS cancelled, unnest(@snoozed::bigint[]) AS snoozed,
+        unnest(@lost::bigint[]) AS lost, unnest(@run_us::bigint[]) AS run_us, unnest(@wait_us::bigint[]) AS wait_us,
+        unnest(@run_buckets::text[]) AS run_buckets, unnest(@wait_buckets::text[]) AS wait_buckets
+)
+INSERT INTO outbox.stats AS s (minute, queue_name, writer, dispatched, completed, failed, dead, cancelled, snoozed, lost, run_us, wait_us, run_buckets, wait_buckets)
+SELECT r.minute, r.queue_name, @writer::bigint, r.dispatched, r.completed, r.failed, r.dead, r.cancelled, r.snoozed, r.lost, r.run_us, r.wait_us,
+    r.run_buckets::integer[], r.wait_buckets::integer[]
+FROM given AS r
+ON CONFLICT (minute, queue_name, writer) DO UPDATE
+SET dispatched = excluded.dispatched, completed = excluded.completed, failed = excluded.failed, dead = excluded.dead,
+    cancelled = excluded.cancelled, snoozed = excluded.snoozed, lost = excluded.lost,
+    run_us = excluded.run_us, wait_us = excluded.wait_us, run_buckets = excluded.run_buckets, wait_buckets = excluded.wait_buckets;
+
+-- name: SumStats :many
+-- What all processes did, in steps that are counted from the first moment. Reads a
+-- range of stats_pkey: a row for each minute, queue and process. An array that ends
+-- early has NULL there, which sum passes over.
+SELECT date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', s.minute, sqlc.arg(from_at)::timestamptz)::timestamptz AS at,
+    sum(s.dispatched)::bigint AS dispatched, sum(s.completed)::bigint AS completed, sum(s.failed)::bigint AS failed, sum(s.dead)::bigint AS dead,
+    sum(s.cancelled)::bigint AS cancelled, sum(s.snoozed)::bigint AS snoozed, sum(s.lost)::bigint AS lost,
+    sum(s.run_us)::bigint AS run_us, sum(s.wait_us)::bigint AS wait_us,
+    array_replace(ARRAY[sum(s.run_buckets[1]), sum(s.run_buckets[2]), sum(s.run_buckets[3]), sum(s.run_buckets[4]), sum(s.run_buckets[5]), sum(s.run_buckets[6]),
+        sum(s.run_buckets[7]), sum(s.run_buckets[8]), sum(s.run_buckets[9]), sum(s.run_buckets[10]), sum(s.run_buckets[11]), sum(s.run_buckets[12]),
+        sum(s.run_buckets[13]), sum(s.run_buckets[14]), sum(s.run_buckets[15]), sum(s.run_buckets[16]), sum(s.run_buckets[17]), sum(s.run_buckets[18])], NULL, 0)::bigint[] AS run_buckets,
+    array_replace(ARRAY[sum(s.wait_buckets[1]), sum(s.wait_buckets[2]), sum(s.wait_buckets[3]), sum(s.wait_buckets[4]), sum(s.wait_buckets[5]), sum(s.wait_buckets[6]),
+        sum(s.wait_buckets[7]), sum(s.wait_buckets[8]), sum(s.wait_buckets[9]), sum(s.wait_buckets[10]), sum(s.wait_buckets[11]), sum(s.wait_buckets[12]),
+        sum(s.wait_buckets[13]), sum(s.wait_buckets[14]), sum(s.wait_buckets[15]), sum(s.wait_buckets[16]), sum(s.wait_buckets[17]), sum(s.wait_buckets[18])], NULL, 0)::bigint[] AS wait_buckets
+FROM outbox.stats AS s
+WHERE s.minute >= @from_at AND s.minute < @to_at AND (@queue_name::text = '' OR s.queue_name = @queue_name)
+GROUP BY 1
+ORDER BY 1;
+
+-- name: SampleDepths :many
+-- Notes what waits in each queue, once a minute, and returns it; no row: another
+-- relay has done so. Two at the same moment are told apart by advisory lock
+-- (1380928331, 4), to the statement's end; a relay whose snapshot is from before the
+-- other's commit finds the rows in its way. Counts no further than the cap.
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(1380928331, 4) AS got
+),
+due AS MATERIALIZED (
+    SELECT date_trunc('minute', now())::timestamptz AS minute
+    FROM turn
+    WHERE turn.got AND NOT EXISTS (SELECT FROM outbox.depths AS d WHERE d.minute = date_trunc('minute', now()))
+),
+later AS MATERIALIZED (
+    SELECT head.queue_name, count(*) AS jobs
+    FROM due
+    CROSS JOIN LATERAL (SELECT s.queue_name FROM outbox.scheduled AS s ORDER BY s.run_at, s.job_id LIMIT @cap) AS head
+    GROUP BY head.queue_name
+),
+away AS MATERIALIZED (
+    SELECT d.queue_name, sum(cardinality(d.job_ids)) AS jobs
+    FROM due
+    CROSS JOIN outbox.dispatches AS d
+    GROUP BY d.queue_name
+)
+INSERT INTO outbox.depths AS d (minute, queue_name, paused, ready, scheduled, out, workers, oldest_ms)
+SELECT due.minute, q.name, q.paused,
+    (SELECT count(*) FROM (SELECT FROM outbox.ready AS r WHERE r.queue_name = q.name LIMIT @cap) AS head),
+    coalesce((SELECT l.jobs FROM later AS l WHERE l.queue_name = q.name), 0),
+    coalesce((SELECT a.jobs FROM away AS a WHERE a.queue_name = q.name), 0),
+    (SELECT count(*) FROM outbox.processes AS p WHERE p.role = 'worker' AND p.beat_at > now() - interval '15 seconds' AND p.epochs -> q.name IS NOT NULL),
+    coalesce((
+        SELECT greatest(extract(epoch FROM now() - min(j.run_at)) * 1000, 0)::bigint
+        FROM (SELECT r.job_id FROM outbox.ready AS r WHERE r.queue_name = q.name ORDER BY r.priority, r.job_id LIMIT 100) AS head
+        JOIN outbox.jobs AS j ON j.id = head.job_id
+    ), 0)
+FROM due
+CROSS JOIN outbox.queues AS q
+ON CONFLICT DO NOTHING
+RETURNING d.minute, d.queue_name, d.paused, d.ready, d.scheduled, d.out, d.workers, d.oldest_ms;
+
+-- name: ListDepths :many
+-- What waited in one queue, or in all, of each step the last minute that was noted.
+-- Reads a range of depths_pkey.
+SELECT DISTINCT ON (d.queue_name, date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', d.minute, sqlc.arg(from_at)::timestamptz))
+    date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', d.minute, sqlc.arg(from_at)::timestamptz)::timestamptz AS at,
+    d.queue_name, d.paused, d.ready, d.scheduled, d.out, d.workers, d.oldest_ms
+FROM outbox.depths AS d
+WHERE d.minute >= @from_at AND d.minute < @to_at AND (@queue_name::text = '' OR d.queue_name = @queue_name)
+ORDER BY d.queue_name, date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', d.minute, sqlc.arg(from_at)::timestamptz), d.minute DESC
+LIMIT @max_rows;
+
+-- name: PruneStats :execrows
+-- Deletes figures older than job.StatKept, a slice at a time, and those of clocks that run far ahead.
+-- Reads stats_pkey from its ends.
+DELETE FROM outbox.stats AS s
+WHERE s.ctid = ANY (ARRAY(
+    (SELECT o.ctid FROM outbox.stats AS o WHERE o.minute < now() - interval '8 days' ORDER BY o.minute LIMIT 10000)
+    UNION ALL
+    (SELECT f.ctid FROM outbox.stats AS f WHERE f.minute > now() + interval '1 hour' ORDER BY f.minute DESC LIMIT 10000)
+));
+
+-- name: PruneDepths :execrows
+-- As PruneStats.
+DELETE FROM outbox.depths AS d
+WHERE d.ctid = ANY (ARRAY(
+    SELECT o.ctid FROM outbox.depths AS o WHERE o.minute < now() - interval '8 days' ORDER BY o.minute LIMIT 10000
+));
