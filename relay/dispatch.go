@@ -177,8 +177,7 @@ func (r *Relay) push(ctx context.Context, q *queue, b belief, batch job.Batch) e
 		q.pushedAt = now
 	}
 	q.pushed = append(q.pushed, job.Recorded{DispatchID: batch.DispatchID, Seq: done.Seq})
-	r.metrics.dispatched.WithLabelValues(q.Name).Add(float64(len(batch.Jobs)))
-	r.metrics.batches.Inc()
+	r.countBatch(batch, now)
 	return nil
 }
 

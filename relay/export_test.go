@@ -49,3 +49,6 @@ func (r *Relay) Forward(queue string, d time.Duration) {
 
 // Prune does one turn of the duty of that name.
 func (r *Relay) Prune(ctx context.Context) error { return r.prune(ctx) }
+
+// Sample looks at the depths, in a minute.
+func (r *Relay) Sample(ctx context.Context, minute time.Time) error { return r.sample(ctx, minute) }

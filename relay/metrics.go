@@ -24,6 +24,8 @@ type metrics struct {
 	gate         prometheus.Gauge
 	away         prometheus.Gauge
 	failures     *prometheus.CounterVec
+	due          *prometheus.HistogramVec
+	depths       depthMetrics
 }
 
 func newMetrics(reg prometheus.Registerer) (metrics, error) {
@@ -57,13 +59,21 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 		gate:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "rookery_relay_gate_closed", Help: "1 while this relay keeps producers from notifying."}),
 		away:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "rookery_relay_redis_away", Help: "1 while no process reaches Redis, and its windows are given up."}),
 		failures:     vec("rookery_relay_failures_total", "Turns of a duty that failed.", "duty"),
+		due: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "rookery_relay_due_seconds", Help: "From due to the claim, by Postgres' clock.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .5, 1, 10, 60, 600}}, []string{"queue"}),
+		depths: newDepthMetrics(),
 	}
 	if reg == nil {
 		return m, nil
 	}
+	for _, vec := range m.depths.all() {
+		if err := reg.Register(vec); err != nil {
+			return m, err
+		}
+	}
 	for _, c := range []prometheus.Collector{
 		m.dispatched, m.batches, m.claim, m.push, m.express, m.pushRefused, m.promoted, m.recovered, m.returned,
-		m.refused, m.swept, m.deleted, m.strays, m.audited, m.auditMissing, m.epochs, m.wakes, m.gate, m.away, m.failures,
+		m.refused, m.swept, m.deleted, m.strays, m.audited, m.auditMissing, m.epochs, m.wakes, m.gate, m.away, m.failures, m.due,
 	} {
 		if err := reg.Register(c); err != nil {
 			return m, err

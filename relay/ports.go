@@ -20,6 +20,7 @@ type Store interface {
 	Holdings
 	Books
 	Past
+	Figures
 }
 
 // Claims is steps D1 and D3.
@@ -84,6 +85,13 @@ type Books interface {
 // Past is the jobs that are over.
 type Past interface {
 	Prune(ctx context.Context, p job.Prune) (job.Pruned, error)
+}
+
+// Figures is what relays note for charts.
+type Figures interface {
+	PutStats(ctx context.Context, writer int64, rows []job.Stat) error
+	SampleDepths(ctx context.Context) (depths []job.Depth, sampled bool, err error)
+	PruneStats(ctx context.Context) error
 }
 
 // Redis is the window as a relay needs it. Its errors are [job.ErrStale] (a

@@ -85,6 +85,9 @@ func (r *Relay) takeBack(ctx context.Context, b belief, lost []job.LostAttempt) 
 
 // tookBack counts an attempt that was taken back, and tells of one too many.
 func (r *Relay) tookBack(ctx context.Context, queue string, v job.Verdict, cause string) {
+	if cause == "lease_ended" {
+		r.countLost(queue, v.Status)
+	}
 	if v.Status == job.Dead {
 		cause = "poison"
 		r.log.ErrorContext(ctx, "poison pill: job lost its worker once too often and is dead", "job_id", v.Ref.ID, "queue_name", queue)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/penguinmails/rookery/internal/minutes"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -55,6 +56,8 @@ type Relay struct {
 	walked  atomic.Int64
 	inquest inquest // the audit's own
 	pruning pruning // retention's own
+	minutes *minutes.Book
+	sampled time.Time // the minute in which this relay last looked at the depths; its duty's own
 	host    string
 	pid     int
 }
@@ -88,7 +91,7 @@ func New(store Store, redis Redis, source Source, o Options) (*Relay, error) {
 		o.Failpoint = func(string) {}
 	}
 	r := &Relay{store: store, redis: redis, source: source, o: o, log: o.Logger.With("relay_id", o.ID), queues: map[string]*queue{}, host: host, pid: os.Getpid(),
-		nudge: make(chan struct{}, 1), look: look{late: map[string]chan handed{}, full: map[string]bool{}}}
+		nudge: make(chan struct{}, 1), minutes: minutes.New(), look: look{late: map[string]chan handed{}, full: map[string]bool{}}}
 	if r.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
@@ -123,6 +126,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		{"audit", r.auditEvery(), r.audit},
 		{"forget batches", 30 * time.Second, r.forgetLeft},
 		{"prune", pruneEvery, r.prune},
+		{"keep figures", figuresEvery, r.keepFigures},
 	} {
 		g.Go(func() error { r.every(ctx, duty.name, duty.every, duty.do); return nil })
 	}
@@ -135,12 +139,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	return err
 }
 
-// leave records what was pushed, and takes the relay off the list of the living.
-// What it cannot say any more, another relay finds out.
+// leave records what was pushed, takes the relay off the list of the living, and writes
+// down what it has counted. What it cannot say of jobs any more, another relay finds out.
 func (r *Relay) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	err := errors.Join(r.record(ctx, time.Now().Add(recordAfter)), r.store.Retire(ctx, r.o.ID))
+	err := errors.Join(r.record(ctx, time.Now().Add(recordAfter)), r.store.Retire(ctx, r.o.ID), r.minutes.Close(ctx, r.store))
 	r.trouble(ctx, "leave", err)
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // metrics are what a worker counts. All names begin with rookery_worker_; kind is
-// "" unless a handler is registered for it, so no label grows with the input.
+// "" unless a handler is registered for it, so no label grows with the input, and
+// "other" beyond 200 kinds.
 //
 //	slots                                  attempts it runs at most at once
 //	running_jobs                           handlers that have not returned, without the leaked
@@ -21,11 +22,15 @@ import (
 //	attempts_total{queue,kind,outcome}     completed, failed, dead, snoozed, discarded, cancelled; stale: refused by the fence; unwritable
 //	run_seconds{queue,kind}                how long handlers ran
 //	delay_seconds{queue}                   from run_at to start, between Postgres' and this machine's clock: for people only
+//	dispatch_seconds{queue}                from dispatch to start, between the same two clocks
+//	complete_seconds{queue}                from start to the recorded completion
+//	total_seconds{queue}                   from due to the recorded completion, between two clocks
 //	panics_total{queue,kind}               handlers that panicked or ended their goroutine
 //	unknown_kind_total{queue}              attempts put back because no handler knew the kind
 //	lost_leases_total{queue}               attempts that ended because their lease had
 //	joins_total{queue}                     epochs in which it announced and verified what it held
 //	reconcile_seconds                      one batch to Postgres
+//	reconcile_lag_seconds                  how long a batch's oldest outcome had waited when Postgres had it
 //	reconcile_outcomes                     outcomes in one batch
 //	errors_total{call}                     calls to Redis or Postgres that failed, STALE aside
 //	acks_dropped_total                     acks given up, left to the lease
@@ -38,6 +43,10 @@ type metrics struct {
 	attempts   *prometheus.CounterVec
 	run        *prometheus.HistogramVec
 	delay      *prometheus.HistogramVec
+	dispatch   *prometheus.HistogramVec
+	complete   *prometheus.HistogramVec
+	total      *prometheus.HistogramVec
+	lag        prometheus.Histogram
 	panics     *prometheus.CounterVec
 	unknown    *prometheus.CounterVec
 	lost       *prometheus.CounterVec
@@ -48,6 +57,21 @@ type metrics struct {
 	ackDropped prometheus.Counter
 	forged     *prometheus.CounterVec
 	direct     *prometheus.CounterVec
+
+	kinds map[string]bool // that have a label of their own
+}
+
+// mostKinds is how many kinds have a label of their own: each is a dozen series for
+// each queue.
+const mostKinds = 200
+
+// label is what stands for kind in the metrics.
+func (m *metrics) label(kind string) string {
+	if !m.kinds[kind] && len(m.kinds) == mostKinds {
+		return "other"
+	}
+	m.kinds[kind] = true
+	return kind
 }
 
 // The values of the label outcome.
@@ -91,14 +115,21 @@ type series struct {
 	delay   prometheus.Observer
 	panics  prometheus.Counter
 	unknown prometheus.Counter
+
+	dispatch, complete, total prometheus.Observer
 }
 
 func (m *metrics) series(queue, kind string) *series {
+	kind = m.label(kind)
 	s := &series{
 		run:     m.run.WithLabelValues(queue, kind),
 		delay:   m.delay.WithLabelValues(queue),
 		panics:  m.panics.WithLabelValues(queue, kind),
 		unknown: m.unknown.WithLabelValues(queue),
+
+		dispatch: m.dispatch.WithLabelValues(queue),
+		complete: m.complete.WithLabelValues(queue),
+		total:    m.total.WithLabelValues(queue),
 	}
 	for i, name := range resultNames {
 		s.results[i] = m.attempts.WithLabelValues(queue, kind, name)
@@ -109,11 +140,17 @@ func (m *metrics) series(queue, kind string) *series {
 func newMetrics(to prometheus.Registerer, h *held, direct func() int) (*metrics, error) {
 	run := []float64{.001, .005, .025, .1, .25, 1, 5, 30, 120, 600, 1800}
 	delay := []float64{.001, .0025, .005, .01, .025, .05, .1, .5, 1, 10, 60, 600}
+	whole := []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 120, 600, 3600}
 	m := &metrics{
 		taken:      counter("taken_total", "Attempts taken.", "queue"),
 		attempts:   counter("attempts_total", "Attempts that ended, by what Postgres made of them.", "queue", "kind", "outcome"),
 		run:        histogram("run_seconds", "How long handlers ran.", run, "queue", "kind"),
 		delay:      histogram("delay_seconds", "From run_at to start, between two machines' clocks.", delay, "queue"),
+		dispatch:   histogram("dispatch_seconds", "From dispatch to start, between two machines' clocks.", delay, "queue"),
+		complete:   histogram("complete_seconds", "From start to the recorded completion.", whole, "queue"),
+		total:      histogram("total_seconds", "From due to the recorded completion, between two machines' clocks.", whole, "queue"),
+		lag:        prometheus.NewHistogram(histogramOpts("reconcile_lag_seconds", "How long the oldest outcome of a batch had waited when Postgres had it.", delay)),
+		kinds:      map[string]bool{},
 		panics:     counter("panics_total", "Handlers that panicked or ended their goroutine.", "queue", "kind"),
 		unknown:    counter("unknown_kind_total", "Attempts put back because no handler knew the kind.", "queue"),
 		lost:       counter("lost_leases_total", "Attempts that ended because their lease had.", "queue"),
@@ -136,7 +173,7 @@ func newMetrics(to prometheus.Registerer, h *held, direct func() int) (*metrics,
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.taken, m.attempts, m.run, m.delay, m.panics, m.unknown, m.lost, m.joins, m.reconcile, m.batch, m.errors, m.ackDropped, m.forged, m.direct}
+	return []prometheus.Collector{m.taken, m.attempts, m.run, m.delay, m.dispatch, m.complete, m.total, m.lag, m.panics, m.unknown, m.lost, m.joins, m.reconcile, m.batch, m.errors, m.ackDropped, m.forged, m.direct}
 }
 
 func gauges(h *held, direct func() int) []prometheus.Collector {

@@ -56,6 +56,7 @@ type Options struct {
 
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Logger     *slog.Logger          // nil: nothing is logged
+	Figures    Figures               // where each minute's figures go; nil: nowhere
 	Failpoint  func(name string)     // called at the points the Fail constants name; nil: nothing
 }
 

@@ -12,6 +12,7 @@ func (w *Worker) run(a *attempt) {
 	defer w.handlers.Done()
 	start := time.Now()
 	a.route.series.delay.Observe(startDelay(a.job.RunAt, start))
+	a.route.series.dispatch.Observe(startDelay(a.job.DispatchedAt, start))
 	ctx, span := w.tracing.start(&a.ctx, a)
 	err := errGoexit // stays when the handler ends its goroutine
 	defer func() {

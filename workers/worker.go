@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/penguinmails/rookery/internal/minutes"
 )
 
 // Worker runs jobs of some queues in one process. Several may live in one process
@@ -28,6 +30,7 @@ type Worker struct {
 	metrics *metrics
 	unknown *unknown
 	tracing *tracing
+	minutes *minutes.Book // nil: nobody wants to know
 	tokens  tokens
 	started time.Time
 
@@ -67,7 +70,7 @@ func New(store Store, redis Queue, leases Leases, registry *Registry, o Options)
 	}
 	w := &Worker{
 		o: o, log: o.Logger, store: store, redis: redis, leases: leases,
-		routes: routes, held: h, acks: newAcks(), metrics: m, unknown: newUnknown(), tracing: newTracing(),
+		routes: routes, held: h, acks: newAcks(), metrics: m, unknown: newUnknown(), tracing: newTracing(), minutes: newBook(o.Figures),
 		tokens:  tokens{prefix: rand.Text()[:12]},
 		joining: make(chan struct{}, 1), telling: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		closing: make(chan struct{}), queues: queues, order: newOrder(queues),
@@ -104,6 +107,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.watch(life) })
 	loops.Go(func() { w.hold(life) })
 	loops.Go(func() { w.probe(life) })
+	loops.Go(func() { w.keepFigures(life) })
 	written := make(chan struct{})
 	loops.Go(func() { w.write(life); close(written) })
 	acked := make(chan struct{})
@@ -116,6 +120,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	err := w.flush(life, acked)
 	stop()
 	loops.Wait()
+	w.leaveFigures(context.WithoutCancel(ctx))
 	w.retire(context.WithoutCancel(ctx))
 	w.log.InfoContext(ctx, "worker has stopped", keyWorker, w.o.ID)
 	return err

@@ -126,6 +126,7 @@ func (w *Worker) conclude(ctx context.Context, b batch, verdicts []job.Verdict) 
 	}
 	w.held.conclude(b)
 	w.o.Failpoint(FailBeforeAck)
+	at, lag := time.Now(), time.Duration(-1)
 	for i, a := range b.attempts {
 		o := &b.outcomes[i]
 		if o.Kind == job.Started {
@@ -137,7 +138,10 @@ func (w *Worker) conclude(ctx context.Context, b batch, verdicts []job.Verdict) 
 			result = resultStale
 			w.log.DebugContext(ctx, "outcome refused, the attempt is over", keyJob, o.Ref.ID, keyDispatch, o.Ref.DispatchID, keyOutcome, string(o.Kind))
 		}
-		a.route.series.results[result].Inc()
+		lag = max(lag, w.count(a, o, result, at))
+	}
+	if lag >= 0 {
+		w.metrics.lag.Observe(lag.Seconds())
 	}
 	w.acks.addAll(b)
 }

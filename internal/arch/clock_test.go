@@ -15,6 +15,7 @@ var calendar = []string{"Unix", "UnixMilli", "UnixMicro", "UnixNano", "Format", 
 
 // datesFor says which files may have dates, and for whom.
 var datesFor = map[string]string{
+	"relay/figures.go":  "charts go by the minute, and nothing is decided by them",
 	"workers/exec.go":   "programs are told Postgres' times of their job",
 	"workers/status.go": "people ask when a server last answered",
 	"workers/worker.go": "the same",
