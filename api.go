@@ -93,6 +93,7 @@ func (s *Service) Jobs(ctx context.Context) (*Jobs, error) {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	context.AfterFunc(ctx, pool.Close)
+	s.pools.watch(ctx, pool)
 	return &Jobs{pool: pool, store: s.store, redis: s.redis}, nil
 }
 

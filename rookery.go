@@ -78,6 +78,8 @@ type Service struct {
 	redis     *redisq.Client
 	log       *slog.Logger
 	registry  *prometheus.Registry
+	own       []prometheus.Collector // in registry, until Close
+	pools     pools
 	failpoint func(string)
 }
 
@@ -113,7 +115,7 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 		s.store.Close()
 		return nil, err
 	}
-	if err := s.refuseEviction(ctx); err != nil {
+	if err := errors.Join(s.refuseEviction(ctx), s.registerGauges()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -134,6 +136,9 @@ func (s *Service) refuseEviction(ctx context.Context) error {
 
 // Close ends all connections. What was made of the service must have ended before.
 func (s *Service) Close() error {
+	for _, c := range s.own {
+		s.registry.Unregister(c)
+	}
 	s.store.Close()
 	return s.redis.Close()
 }
@@ -179,6 +184,9 @@ func (s *Service) Worker(registry *workers.Registry, o workers.Options) (*worker
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = s.failpoint
+	}
+	if o.Figures == nil {
+		o.Figures = s.store
 	}
 	return workers.New(s.store, s.redis, s.redis, registry, o)
 }

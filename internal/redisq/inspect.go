@@ -62,15 +62,9 @@ func (c *Client) Inspect(ctx context.Context) (Server, error) {
 }
 
 func inspect(ctx context.Context, rdb redis.Cmdable) (Server, error) {
-	text, err := rdb.Info(ctx).Result()
+	info, err := infoOf(ctx, rdb)
 	if err != nil {
 		return Server{}, err
-	}
-	info := map[string]string{}
-	for line := range strings.Lines(text) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[key] = value
-		}
 	}
 	s := Server{
 		Version: info["redis_version"], Flavor: "redis", Mode: info["redis_mode"], Role: info["role"],
@@ -91,6 +85,20 @@ func inspect(ctx context.Context, rdb redis.Cmdable) (Server, error) {
 		s.ScriptProblem = "a script read another run_id"
 	}
 	return s, nil
+}
+
+func infoOf(ctx context.Context, rdb redis.Cmdable) (map[string]string, error) {
+	text, err := rdb.Info(ctx).Result()
+	if err != nil {
+		return nil, err
+	}
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[key] = value
+		}
+	}
+	return info, nil
 }
 
 // worse adds a master to those seen so far.
