@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node chaos chaos-short chaos-marathon soak model ui-test servers clean
+.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql alerts test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node chaos chaos-short chaos-marathon soak model ui-test servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,13 @@ build: ## bin/rookery and bin/campaign
 	@mkdir -p bin
 	go build -o bin/ ./cmd/rookery ./examples/campaign
 
-generate: ## db/internal/query from queries/*.sql
+generate: ## db/internal/query from queries/*.sql, alerts and dashboard from deploy/observability
 	$(TOOL) sqlc generate
+	go generate ./deploy/observability
+
+alerts: ## what the alerts do, tested by Prometheus' own promtool
+	scripts/promtool check rules deploy/observability/alerts.yml
+	scripts/promtool test rules deploy/observability/alerts_test.yml
 
 fmt: ## gofmt everything
 	gofmt -w .
