@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/penguinmails/rookery/internal/tracing"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -157,7 +158,9 @@ func (r *Relay) push(ctx context.Context, q *queue, b belief, batch job.Batch) e
 	forget := q.forgettableLocked(sent)
 	q.mu.Unlock()
 	pushing, cancel := context.WithTimeout(ctx, pushLimit)
+	pushing, span := r.traceBatch(pushing, batch)
 	done, err := r.redis.Push(pushing, job.Push{Batch: batch, Deadline: b.deadline, KnownSeq: b.seq, Forget: forget})
+	tracing.End(span, err)
 	cancel()
 	now := time.Now()
 	r.metrics.push.Observe(now.Sub(sent).Seconds())

@@ -118,6 +118,7 @@ func (r *Relay) walk(ctx context.Context) error {
 
 // beat says that this relay lives, and whether it reaches Redis.
 func (r *Relay) beat(ctx context.Context) error {
+	r.tracing.Again()
 	now := time.Now()
 	p := job.Process{ID: r.o.ID, Role: "relay", Host: r.host, PID: r.pid, Epochs: map[string]int64{}}
 	for _, q := range r.all() {

@@ -11,19 +11,22 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/penguinmails/rookery/internal/minutes"
+	"github.com/penguinmails/rookery/internal/tracing"
 	"github.com/penguinmails/rookery/job"
 )
 
 // Options tunes a [Relay]. The zero value works.
 type Options struct {
-	ID         string        // unique among all processes; "" means host-pid-random
-	Lease      time.Duration // what workers lease for; they and all relays must agree; 0 means job.Lease
-	Registerer prometheus.Registerer
-	Logger     *slog.Logger
-	Failpoint  func(name string) // called at the points that relayPoints in test/chaos lists; nil: nothing
+	ID             string        // unique among all processes; "" means host-pid-random
+	Lease          time.Duration // what workers lease for; they and all relays must agree; 0 means job.Lease
+	Registerer     prometheus.Registerer
+	Logger         *slog.Logger
+	TracerProvider trace.TracerProvider // who makes spans; nil: the process's (otel.SetTracerProvider)
+	Failpoint      func(name string)    // called at the points that relayPoints in test/chaos lists; nil: nothing
 
 	// How long jobs are kept once they are over; then they are deleted with their
 	// history. Relays that differ delete by the shortest. Negative: for ever.
@@ -57,6 +60,7 @@ type Relay struct {
 	inquest inquest // the audit's own
 	pruning pruning // retention's own
 	minutes *minutes.Book
+	tracing *tracing.Tracer
 	sampled time.Time // the minute in which this relay last looked at the depths; its duty's own
 	host    string
 	pid     int
@@ -91,7 +95,7 @@ func New(store Store, redis Redis, source Source, o Options) (*Relay, error) {
 		o.Failpoint = func(string) {}
 	}
 	r := &Relay{store: store, redis: redis, source: source, o: o, log: o.Logger.With("relay_id", o.ID), queues: map[string]*queue{}, host: host, pid: os.Getpid(),
-		nudge: make(chan struct{}, 1), minutes: minutes.New(), look: look{late: map[string]chan handed{}, full: map[string]bool{}}}
+		nudge: make(chan struct{}, 1), minutes: minutes.New(), tracing: tracing.New(o.TracerProvider, tracerName), look: look{late: map[string]chan handed{}, full: map[string]bool{}}}
 	if r.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}

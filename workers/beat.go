@@ -17,7 +17,7 @@ func (w *Worker) beat(ctx context.Context) {
 	w.register(ctx)
 	for pause(ctx, next) {
 		next = w.o.Beat
-		w.tracing.again()
+		w.tracing.Again()
 		if !w.renewAll(ctx) {
 			next = w.o.Beat / 5
 		}

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -56,8 +57,14 @@ type Options struct {
 
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Logger     *slog.Logger          // nil: nothing is logged
-	Figures    Figures               // where each minute's figures go; nil: nowhere
-	Failpoint  func(name string)     // called at the points the Fail constants name; nil: nothing
+	// Who makes spans; nil: the process's (otel.SetTracerProvider). An attempt has a trace
+	// of its own, with a link to the producer's span, unless TraceAsChild has it continue
+	// the producer's trace.
+	TracerProvider trace.TracerProvider
+	TraceAsChild   bool
+
+	Figures   Figures           // where each minute's figures go; nil: nowhere
+	Failpoint func(name string) // called at the points the Fail constants name; nil: nothing
 }
 
 // The points of [Options].Failpoint, at which crash tests end the process.

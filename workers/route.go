@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/penguinmails/rookery/internal/tracing"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -66,7 +67,7 @@ func (r *routes) find(queue, kind string) *route {
 	made := &route{backoff: job.Backoff, series: r.metrics.series(queue, kind)}
 	if ok {
 		r.fill(made, e)
-		made.span, made.options = spanOptions(queue, kind)
+		made.span, made.options = tracing.Process(queue, kind)
 	}
 	r.known[key] = made
 	return made

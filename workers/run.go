@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/penguinmails/rookery/internal/tracing"
 )
 
 // run runs one attempt, in a goroutine that runs nothing else meanwhile.
@@ -13,14 +15,14 @@ func (w *Worker) run(a *attempt) {
 	start := time.Now()
 	a.route.series.delay.Observe(startDelay(a.job.RunAt, start))
 	a.route.series.dispatch.Observe(startDelay(a.job.DispatchedAt, start))
-	ctx, span := w.tracing.start(&a.ctx, a)
+	ctx, span := w.startSpan(&a.ctx, a)
 	err := errGoexit // stays when the handler ends its goroutine
 	defer func() {
 		if v := recover(); v != nil {
 			err = caught(v)
 		}
 		w.finish(ctx, a, err, time.Since(start))
-		endSpan(span, err)
+		tracing.End(span, err)
 	}()
 	w.o.Failpoint(FailInHandler)
 	err = a.route.handler.Work(ctx, &a.job)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/penguinmails/rookery/internal/minutes"
+	"github.com/penguinmails/rookery/internal/tracing"
 )
 
 // Worker runs jobs of some queues in one process. Several may live in one process
@@ -29,7 +30,7 @@ type Worker struct {
 	crew    *crew
 	metrics *metrics
 	unknown *unknown
-	tracing *tracing
+	tracing *tracing.Tracer
 	minutes *minutes.Book // nil: nobody wants to know
 	tokens  tokens
 	started time.Time
@@ -70,7 +71,7 @@ func New(store Store, redis Queue, leases Leases, registry *Registry, o Options)
 	}
 	w := &Worker{
 		o: o, log: o.Logger, store: store, redis: redis, leases: leases,
-		routes: routes, held: h, acks: newAcks(), metrics: m, unknown: newUnknown(), tracing: newTracing(), minutes: newBook(o.Figures),
+		routes: routes, held: h, acks: newAcks(), metrics: m, unknown: newUnknown(), tracing: tracing.New(o.TracerProvider, tracerName), minutes: newBook(o.Figures),
 		tokens:  tokens{prefix: rand.Text()[:12]},
 		joining: make(chan struct{}, 1), telling: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		closing: make(chan struct{}), queues: queues, order: newOrder(queues),

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/penguinmails/rookery/internal/tracing"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -105,7 +106,9 @@ func (w *Worker) reconcile(ctx context.Context, b batch) ([]job.Verdict, error) 
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	start := time.Now()
+	ctx, span := w.traceBatch(ctx, b)
 	verdicts, err := w.store.Reconcile(ctx, w.o.ID, b.outcomes)
+	tracing.End(span, err)
 	if err != nil {
 		w.metrics.errors.WithLabelValues("reconcile").Inc()
 		return nil, err

@@ -227,6 +227,11 @@ func benchCommand(s *settings) *cobra.Command {
 
 // withService opens the service, and closes it when what was done with it has ended.
 func withService(ctx context.Context, c rookery.Config, do func(context.Context, *rookery.Service) error) error {
+	stop, err := trace(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop(ctx)
 	svc, err := rookery.Open(ctx, c)
 	if err != nil {
 		return err

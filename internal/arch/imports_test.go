@@ -23,6 +23,8 @@ const (
 	goose       = "github.com/pressly/goose"
 	pgx         = "github.com/jackc/pgx"
 	cobra       = "github.com/spf13"
+	otel        = "go.opentelemetry.io/otel"
+	otelSDK     = otel + "/sdk"
 )
 
 var bans = []ban{
@@ -46,6 +48,8 @@ var bans = []ban{
 		why:  "only package rookery sees all"},
 	{except: []string{"./httpapi"}, what: []string{echo}, why: "echo stays at the edge"},
 	{except: []string{"./cmd"}, what: []string{cobra}, why: "flags are the program's"},
+	{in: []string{".", "./job", "./outbox", "./db", "./relay", "./workers", "./httpapi", "./internal"}, deps: true, what: []string{otelSDK, otel + "/exporters"},
+		why: "libraries make spans; whoever runs them says where they go"},
 	{in: []string{"./job", "./outbox", "./db", "./relay", "./workers", "./httpapi", "./internal/redisq"}, deps: true,
 		what: []string{"./internal/devstack", "./internal/arch"},
 		why:  "what runs in production does not start servers"},
@@ -131,7 +135,7 @@ func TestImports_JobIsStandardLibraryOnly(t *testing.T) {
 }
 
 func TestImports_ProgramIsFlagsAndSignals(t *testing.T) {
-	allowed := []string{cobra, "golang.org/x/sync", module + "/job", module + "/internal/devstack", "golang.org/x/term", "github.com/mattn/go-isatty"}
+	allowed := []string{cobra, otel, "golang.org/x/sync", module + "/job", module + "/internal/devstack", "golang.org/x/term", "github.com/mattn/go-isatty"}
 	for _, p := range packages(t) {
 		if !within(p.path(), "cmd/rookery") {
 			continue
