@@ -14,34 +14,46 @@ import (
 
 // LoadConfig reads the configuration: getenv (usually [os.Getenv]) wins over the
 // file, which has lines NAME=value and may be "". A value with a $ or # in it stands
-// in single quotes there. Each secret may instead be named by a file that holds it:
+// in single quotes there; a name that nothing here asks for is an error. Each secret
+// may instead be named by a file that holds it:
 // DATABASE_URL_FILE, DATABASE_LISTEN_URL_FILE, REDIS_URL_FILE, ROOKERY_API_KEYS_FILE.
 // No error repeats a value of a secret.
 func LoadConfig(file string, getenv func(string) string) (Config, error) {
-	read := getenv
+	c, _, err := load(file, getenv)
+	return c, err
+}
+
+// load is [LoadConfig], and tells what it has read. A name in the file that nothing
+// here asks for is an error: it is a typing error, or meant for somebody else.
+func load(file string, getenv func(string) string) (Config, *reading, error) {
+	from := &reading{getenv: getenv}
+	var named []string
 	if file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return Config{}, fmt.Errorf("read config file: %w", err)
+			return Config{}, from, fmt.Errorf("read config file: %w", err)
 		}
-		values, err := godotenv.UnmarshalBytes(text)
-		if err != nil {
+		if from.file, err = godotenv.UnmarshalBytes(text); err != nil {
 			// What the parser says repeats the text, secrets and all.
-			return Config{}, fmt.Errorf("read config file %s: it is not lines of NAME=value", file)
+			return Config{}, from, fmt.Errorf("read config file %s: it is not lines of NAME=value", file)
 		}
+		named = namesOf(from.file)
 		for _, name := range []string{"DATABASE_URL", "DATABASE_LISTEN_URL", "REDIS_URL", "ROOKERY_API_KEYS"} {
-			if getenv(name) != "" || getenv(name+"_FILE") != "" {
-				delete(values, name)
-				delete(values, name+"_FILE")
+			if getenv(name) != "" || getenv(name+suffixFile) != "" {
+				delete(from.file, name)
+				delete(from.file, name+suffixFile)
 			}
-		}
-		read = func(name string) string {
-			if v := getenv(name); v != "" {
-				return v
-			}
-			return values[name]
 		}
 	}
+	c, err := configOf(from.read)
+	if err == nil {
+		err = from.unknown(named)
+	}
+	return c, from, err
+}
+
+// configOf makes a Config of what read returns.
+func configOf(read func(string) string) (Config, error) {
 	c := Config{HTTPAddr: read("ROOKERY_HTTP_ADDR"), LogFormat: read("ROOKERY_LOG_FORMAT")}
 	var err error
 	if c.DatabaseURL, err = secret(read, "DATABASE_URL"); err != nil {
@@ -110,7 +122,7 @@ func CheckWake(name, wake string) error {
 
 // secret reads NAME, or the file that NAME_FILE names.
 func secret(read func(string) string, name string) (string, error) {
-	value, file := read(name), read(name+"_FILE")
+	value, file := read(name), read(name+suffixFile)
 	switch {
 	case value != "" && file != "":
 		return "", fmt.Errorf("%s and %s_FILE are both set; one of them must go", name, name)

@@ -42,6 +42,9 @@ func serveCommand(s *settings) *cobra.Command {
 			}
 			setUI(cmd, ui, &config.UI)
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
+				if err := svc.CheckSchema(ctx); err != nil {
+					return err
+				}
 				relay, err := svc.Relay()
 				if err != nil {
 					return err
@@ -116,6 +119,9 @@ func relayCommand(s *settings) *cobra.Command {
 				return err
 			}
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
+				if err := svc.CheckSchema(ctx); err != nil {
+					return err
+				}
 				relay, err := svc.Relay()
 				if err != nil {
 					return err
@@ -203,6 +209,9 @@ func runWorker(cmd *cobra.Command, s *settings, p rookery.Program, addr string) 
 		return err
 	}
 	return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
+		if err := svc.CheckSchema(ctx); err != nil {
+			return err
+		}
 		w, err := svc.ProgramWorker(p)
 		if err != nil {
 			return err
