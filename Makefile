@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate fmt lint lint-format lint-vet lint-code lint-sql alerts test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node chaos chaos-short chaos-marathon soak model ui-test servers clean
+.PHONY: help demo dev build generate docs fmt lint lint-format lint-vet lint-code lint-sql alerts test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node release deploy-lint chaos chaos-short chaos-marathon soak model ui-test servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ generate: ## db/internal/query from queries/*.sql, alerts and dashboard from dep
 alerts: ## what the alerts do, tested by Prometheus' own promtool
 	scripts/promtool check rules deploy/observability/alerts.yml
 	scripts/promtool test rules deploy/observability/alerts_test.yml
+
+docs: ## docs/cli.md and docs/man from the program's commands
+	go test ./cmd/rookery -run TestDocs_AreUpToDate -count=1 -update
 
 fmt: ## gofmt everything
 	gofmt -w .
@@ -85,6 +88,12 @@ ui-test: servers test/ui/node_modules/.package-lock.json ## the dashboard in a r
 test/ui/node_modules/.package-lock.json: test/ui/package-lock.json
 	cd test/ui && npm ci --no-audit --no-fund --loglevel=error
 
+release: ## static binaries for linux and darwin, with SHA256SUMS, in dist/ (VERSION, PLATFORMS)
+	scripts/release
+
+deploy-lint: ## check deploy/ and the scripts, which cannot all be run here
+	scripts/deploy-lint
+
 soak: servers ## twenty minutes of steady load, in which nothing may grow
 	ROOKERY_SOAK=$(or $(SOAK),20m) go test -count=1 -v -run TestFlat_OverTime -timeout 60m ./test/e2e
 
@@ -108,4 +117,4 @@ servers: # installs Postgres and Redis where they are missing
 	@go run ./internal/devstack/install
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
