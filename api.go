@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/penguinmails/rookery/db"
@@ -88,6 +89,12 @@ func (s *Service) Jobs(ctx context.Context) (*Jobs, error) {
 		return nil, errors.New("DATABASE_URL is not a Postgres URL")
 	}
 	c.ConnConfig.ConnectTimeout, c.PingTimeout = acquireLimit, acquireLimit/2
+	c.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
+		if s.store.Pooled(ctx) {
+			c.DefaultQueryExecMode = db.PooledMode
+		}
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)

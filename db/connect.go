@@ -117,8 +117,25 @@ func (s *Store) beforeConnect(_ context.Context, c *pgx.ConnConfig) error {
 	for name := range pins {
 		delete(c.RuntimeParams, name)
 	}
-	c.DefaultQueryExecMode = pgx.QueryExecModeExec
+	c.DefaultQueryExecMode = PooledMode
 	return nil
+}
+
+// PooledMode is how statements go through a pooler in transaction mode, of any age: in
+// one round trip, by no name that the next server connection would not know. The types
+// of parameters are asked for once; without them, as in QueryExecModeExec, JSON that is
+// a []byte would arrive as a bytea.
+const PooledMode = pgx.QueryExecModeCacheDescribe
+
+// Pooled reports whether a pooler stands in front that refuses startup parameters. When
+// that is not known yet it makes a round trip, of two seconds at most.
+func (s *Store) Pooled(ctx context.Context) bool {
+	if !s.pooled.Load() {
+		ctx, cancel := context.WithTimeout(ctx, pingLimit)
+		defer cancel()
+		_ = s.Ping(ctx) // a refusal is noted on the way; whatever else it says, others will
+	}
+	return s.pooled.Load()
 }
 
 // afterConnect reads which Postgres this is: after a failover a new connection is

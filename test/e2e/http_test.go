@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,7 +50,13 @@ func request(t testing.TB, method, url, body string, header ...string) (status i
 // serve starts API and relay, and returns the API's URL.
 func (w *world) serve(env ...string) (p *process, base string) {
 	w.t.Helper()
-	p = w.rookery("serve --http 127.0.0.1:0", env...)
+	return w.serveOf(program("rookery"), env...)
+}
+
+// serveOf is serve for another binary.
+func (w *world) serveOf(binary string, env ...string) (p *process, base string) {
+	w.t.Helper()
+	p = w.start(filepath.Base(filepath.Dir(binary))+" serve", w.env("serve", env...), binary, "serve", "--http", "127.0.0.1:0")
 	p.says(30*time.Second, "rookery: listening on ")
 	_, rest, _ := strings.Cut(p.err.String(), "rookery: listening on ")
 	return p, strings.Fields(rest)[0]
