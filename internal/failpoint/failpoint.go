@@ -42,9 +42,7 @@ func FromEnv() (func(name string), error) {
 	left.Store(int64(n))
 	return func(name string) {
 		if name == wanted && left.Add(-1) == 0 {
-			// To this very thread: it goes no further, whatever the others do. A process may
-			// always signal itself.
-			_ = syscall.Tgkill(os.Getpid(), syscall.Gettid(), signal)
+			raise(signal)
 			if !stops {
 				select {} // until the signal arrives
 			}
