@@ -18,7 +18,7 @@ func TestUpgrade_TheReleaseBeforeOnThisSchema(t *testing.T) {
 	slow(t)
 	w := newWorld(t, worldOptions{})
 	old := buildBefore(t)
-	work := []string{"worker", "--queue", queue, "--exec", "true"}
+	work := []string{"worker", "--queue", queue, "--exec", "--", "sh", "-c", "! grep -q fail"}
 
 	serve, base := w.serveOf(old)
 	worker := w.start("old worker", w.env("worker"), append([]string{old}, work...)...)
@@ -37,7 +37,8 @@ func TestUpgrade_TheReleaseBeforeOnThisSchema(t *testing.T) {
 	newWorker.terminate(60 * time.Second)
 }
 
-// runs inserts jobs by SQL and by HTTP, and wants them completed.
+// runs inserts jobs by SQL and by HTTP, and wants them completed; and some that fail,
+// come back and fail again, whose outcomes take other statements, and wants them dead.
 func (w *world) runs(base, who string) {
 	w.t.Helper()
 	w.t.Log(who)
@@ -45,7 +46,9 @@ func (w *world) runs(base, who string) {
 	for range 5 {
 		ids = append(ids, w.post(base, `{"queue_name": "`+queue+`", "priority": 20}`).ID)
 	}
+	failing := w.ids(`INSERT INTO outbox.jobs (queue_name, payload, max_attempts) SELECT $1, '"fail"', 2 FROM generate_series(1, 3) RETURNING id`, queue)
 	w.untilStatus(30*time.Second, "completed", ids)
+	w.untilStatus(30*time.Second, "dead", failing)
 }
 
 // buildBefore builds the program of the release before from git.
