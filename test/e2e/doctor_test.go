@@ -98,7 +98,7 @@ func TestDoctor_NamesRights(t *testing.T) {
 	}{
 		{"a worker", w.as("rookery_worker"), "", "worker", 0, "", "roles"},
 		{"a worker, whatever it is for", w.as("rookery_worker"), "", "", 0, "", "roles"},
-		{"a worker as a relay", w.as("rookery_worker"), "", "relay", 1, "DELETE on dispatches", "roles: user postgres"},
+		{"a worker as a relay", w.as("rookery_worker"), "", "relay", 1, "DELETE on cancels", "roles: user postgres"},
 		{"a worker as serve", w.as("rookery_worker"), "", "serve", 1, "GRANT rookery_api TO login_", ""},
 		{"serve", w.as("rookery_relay", "rookery_api"), "", "serve", 0, "", "roles"},
 		{"all in one", w.as("rookery_server"), "", "relay,worker,api", 0, "", "roles"},
