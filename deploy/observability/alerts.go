@@ -71,7 +71,7 @@ func alerts() []alert {
 			"Bring Redis back; nothing else needs to be done."},
 		{"RookeryDeadLettersRising", dead + " > 10", "", ticket,
 			"{{ $value | humanize }} jobs of queue {{ $labels.queue }} died within 15 minutes.",
-			"`rookery jobs list --filter dead`, and redrive them once the cause is gone."},
+			"`rookery jobs list --status dead`, and redrive them once the cause is gone."},
 		{"RookeryFailureRatio", failing + " / " + trying + " > 0.1\nand " + tried + " > 100", "5m", ticket,
 			"{{ $value | humanizePercentage }} of the attempts of queue {{ $labels.queue }} fail.",
 			"last_error of its jobs."},
