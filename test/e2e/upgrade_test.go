@@ -54,11 +54,14 @@ func (w *world) runs(base, who string) {
 // buildBefore builds the program of the release before from git.
 func buildBefore(t *testing.T) string {
 	t.Helper()
+	if err := exec.Command("git", "-C", "../..", "cat-file", "-e", before).Run(); err != nil {
+		t.Skipf("NOT TESTED: the release before on this schema: a clone without history lacks %s (git fetch --unshallow): %v", before, err)
+	}
 	dir := t.TempDir()
 	script := `git -C ../.. archive "$1" | tar -x -C "$2" && cd "$2" && go build -o "$2/bin/rookery" ./cmd/rookery`
 	cmd := exec.Command("/bin/bash", "-o", "pipefail", "-c", script, "bash", before, dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s (a shallow clone lacks it: git fetch --unshallow): %v\n%s", before, err, out)
+		t.Fatalf("build %s: %v\n%s", before, err, out)
 	}
 	return filepath.Join(dir, "bin", "rookery")
 }
