@@ -107,7 +107,7 @@ func (g gate) check(p Principal, method, path string) *problem {
 	case !p.May(a.scope):
 		return forbidden(a.scope)
 	case a.whole && len(p.Queues) > 0:
-		return newProblem(http.StatusForbidden, codeForbidden, "this is about every queue, and the key is for some only")
+		return newProblem(http.StatusForbidden, codeForbidden, "this route takes a key that is for every queue, and the key is for some only")
 	}
 	return nil
 }
