@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate docs fmt lint lint-format lint-vet lint-code lint-sql alerts test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node release deploy-lint chaos chaos-short chaos-marathon soak model ui-test servers clean
+.PHONY: help demo dev build generate docs fmt lint lint-format lint-vet lint-code lint-sql alerts test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node release deploy-lint openapi-lint chaos chaos-short chaos-marathon soak model ui-test servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,14 @@ ui-test: servers test/ui/node_modules/.package-lock.json ## the dashboard in a r
 
 test/ui/node_modules/.package-lock.json: test/ui/package-lock.json
 	cd test/ui && npm ci --no-audit --no-fund --loglevel=error
+
+openapi-lint: build tools/openapi/node_modules/.package-lock.json ## lint the API's OpenAPI document
+	bin/rookery openapi >bin/openapi.json
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true tools/openapi/node_modules/.bin/redocly lint --config tools/openapi/redocly.yaml bin/openapi.json
+
+tools/openapi/node_modules/.package-lock.json: tools/openapi/package-lock.json
+	@command -v npm >/dev/null || { echo "openapi-lint: npm is missing: apt-get install npm" >&2; exit 1; }
+	cd tools/openapi && npm ci --no-audit --no-fund --loglevel=error
 
 release: ## static binaries for linux and darwin, with SHA256SUMS, in dist/ (VERSION, PLATFORMS)
 	scripts/release

@@ -6,7 +6,11 @@ import (
 	"runtime/debug"
 
 	"github.com/penguinmails/rookery/db"
+	"github.com/penguinmails/rookery/httpapi"
 )
+
+// OpenAPI returns the OpenAPI 3.1 document of the HTTP API with every route, as JSON.
+func OpenAPI() ([]byte, error) { return httpapi.OpenAPI() }
 
 // Commit is the commit of this build; a release sets it at link time. Else it is
 // what go build has noted, if anything.

@@ -40,6 +40,44 @@ func (o Options) areas() []string {
 	return areas
 }
 
+// OpenAPI returns the document of a server that has every route, as JSON.
+func OpenAPI() ([]byte, error) {
+	files, err := openapiFiles.ReadDir("openapi")
+	if err != nil {
+		return nil, fmt.Errorf("describe the API: %w", err)
+	}
+	var areas []string
+	for _, f := range files {
+		if area, ok := strings.CutSuffix(f.Name(), ".json"); ok {
+			areas = append(areas, area)
+		}
+	}
+	return describe(areas)
+}
+
+// describe merges the files of areas into one document.
+func describe(areas []string) ([]byte, error) {
+	whole := map[string]any{}
+	for _, area := range areas {
+		text, err := openapiFiles.ReadFile("openapi/" + area + ".json")
+		if err != nil {
+			return nil, fmt.Errorf("describe the API: %w", err)
+		}
+		part := map[string]any{}
+		if err := json.Unmarshal(text, &part); err != nil {
+			return nil, fmt.Errorf("describe the API: %s: %w", area, err)
+		}
+		if err := merge(whole, part); err != nil {
+			return nil, fmt.Errorf("describe the API: %s: %w", area, err)
+		}
+	}
+	text, err := encode(whole)
+	if err != nil {
+		return nil, fmt.Errorf("describe the API: %w", err)
+	}
+	return text, nil
+}
+
 // page is HTML with the policy under which it is shown.
 type page struct {
 	html   []byte
@@ -48,23 +86,9 @@ type page struct {
 
 // describe makes the document, and the page that shows it.
 func (s *Server) describe() error {
-	whole := map[string]any{}
-	for _, area := range s.o.areas() {
-		text, err := openapiFiles.ReadFile("openapi/" + area + ".json")
-		if err != nil {
-			return fmt.Errorf("describe the API: %w", err)
-		}
-		part := map[string]any{}
-		if err := json.Unmarshal(text, &part); err != nil {
-			return fmt.Errorf("describe the API: %s: %w", area, err)
-		}
-		if err := merge(whole, part); err != nil {
-			return fmt.Errorf("describe the API: %s: %w", area, err)
-		}
-	}
-	text, err := encode(whole)
+	text, err := describe(s.o.areas())
 	if err != nil {
-		return fmt.Errorf("describe the API: %w", err)
+		return err
 	}
 	if s.docs, err = newDocs(text); err != nil {
 		return fmt.Errorf("show the API: %w", err)

@@ -89,7 +89,7 @@ not allow it, 5 not let in, 6 Postgres does not answer.`,
 	root.AddCommand(
 		serveCommand(&s), relayCommand(&s), workerCommand(&s), migrateCommand(&s), enqueueCommand(&s),
 		jobsCommand(&s), queuesCommand(&s), workersCommand(&s), doctorCommand(&s), sealsCommand(&s), keysCommand(&s), devCommand(), benchCommand(&s),
-		versionCommand(&s), configCommand(&s), healthcheckCommand(&s),
+		versionCommand(&s), configCommand(&s), healthcheckCommand(&s), openapiCommand(),
 	)
 	return root
 }
