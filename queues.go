@@ -2,6 +2,7 @@ package rookery
 
 import (
 	"context"
+	"time"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -16,9 +17,17 @@ func (j *Jobs) SetWindow(ctx context.Context, queue string, size int) error {
 	return j.store.SetWindow(ctx, queue, size)
 }
 
+// redisLimit bounds what figures wait for Redis: they can do without.
+const redisLimit = 700 * time.Millisecond
+
 // Queues describes every queue, with what Redis has of it when Redis answers.
 func (j *Jobs) Queues(ctx context.Context) ([]job.QueueStats, error) {
-	stats, err := j.store.QueueStats(ctx)
+	return j.countedQueues(ctx, job.StatsCap)
+}
+
+// countedQueues is Queues with counts that stop at most jobs.
+func (j *Jobs) countedQueues(ctx context.Context, most int) ([]job.QueueStats, error) {
+	stats, err := j.store.QueueStats(ctx, most)
 	if err == nil {
 		j.addWindows(ctx, stats)
 	}
@@ -46,6 +55,8 @@ func (j *Jobs) addWindows(ctx context.Context, stats []job.QueueStats) {
 	for i, s := range stats {
 		names[i] = s.Name
 	}
+	ctx, cancel := context.WithTimeout(ctx, redisLimit)
+	defer cancel()
 	windows, err := j.redis.Depths(ctx, names)
 	if err != nil {
 		return
@@ -57,7 +68,26 @@ func (j *Jobs) addWindows(ctx context.Context, stats []job.QueueStats) {
 	}
 }
 
-// Processes lists relays and workers; an empty role means both.
+// Processes lists relays and workers, with what workers say of themselves in Redis when
+// that answers; an empty role means both.
 func (j *Jobs) Processes(ctx context.Context, role string) ([]job.ProcessState, error) {
-	return j.store.Processes(ctx, role)
+	found, err := j.store.Processes(ctx, role)
+	if err != nil || len(found) == 0 {
+		return found, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, redisLimit)
+	defer cancel()
+	workers, err := j.redis.Workers(ctx)
+	if err != nil {
+		return found, nil //nolint:nilerr // Redis is away: what Postgres knows stands
+	}
+	said := make(map[string]job.Process, len(workers))
+	for _, w := range workers {
+		said[w.ID] = w
+	}
+	for i, p := range found {
+		w := said[p.ID]
+		found[i].Queues, found[i].Slots, found[i].Running, found[i].Leaked = w.Queues, w.Slots, w.Running, w.Leaked
+	}
+	return found, nil
 }

@@ -2,7 +2,6 @@ package rookery_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -17,20 +16,12 @@ import (
 // What a relay and a worker do is there for charts once they have stopped.
 func TestStats_OfAJobsWay(t *testing.T) {
 	t.Parallel()
-	svc, err := rookery.Open(t.Context(), rookery.Config{DatabaseURL: devtest.Postgres(t), RedisURL: devtest.Redis(t), Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = svc.Close() })
+	svc, jobs := opened(t)
 	relay, err := svc.Relay()
 	if err != nil {
 		t.Fatal(err)
 	}
 	worker, err := svc.ProgramWorker(rookery.Program{Queues: []string{"mail"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	jobs, err := svc.Jobs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/penguinmails/rookery/httpapi/dashboard"
 	"github.com/penguinmails/rookery/job"
@@ -81,16 +80,8 @@ func sessionKey(keys []string) []byte {
 	return h.Sum(nil)
 }
 
-// glanceLimit bounds what a page waits for Redis: it can do without.
-const glanceLimit = 700 * time.Millisecond
-
 // house is what the dashboard looks at.
 type house struct{ *Jobs }
-
-// Browse is [db.Store.Browse].
-func (h house) Browse(ctx context.Context, b job.Browse) (job.BrowsePage, error) {
-	return h.store.Browse(ctx, b)
-}
 
 // Ahead is [db.Store.Ahead].
 func (h house) Ahead(ctx context.Context, j job.Job) (int64, error) { return h.store.Ahead(ctx, j) }
@@ -105,37 +96,7 @@ func (h house) DeadGroups(ctx context.Context) ([]job.DeadGroup, error) {
 
 // Queues is [Jobs.Queues] with lower figures where counting stops.
 func (h house) Queues(ctx context.Context) ([]job.QueueStats, error) {
-	stats, err := h.store.Glances(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, glanceLimit)
-	defer cancel()
-	h.addWindows(ctx, stats)
-	return stats, nil
-}
-
-// Processes returns what Postgres knows of relays and workers, with what workers say
-// of themselves in Redis.
-func (h house) Processes(ctx context.Context) ([]job.Seen, error) {
-	beats, err := h.store.Beats(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, glanceLimit)
-	defer cancel()
-	workers, err := h.redis.Workers(ctx)
-	if err != nil {
-		return beats, nil //nolint:nilerr // Redis is away: what Postgres knows stands
-	}
-	for _, w := range workers {
-		for i, b := range beats {
-			if b.ID == w.ID {
-				beats[i].Queues, beats[i].Slots, beats[i].Running, beats[i].Leaked = w.Queues, w.Slots, w.Running, w.Leaked
-			}
-		}
-	}
-	return beats, nil
+	return h.countedQueues(ctx, job.GlanceCap)
 }
 
 // Storage returns what jobs take in Postgres, and in Redis if that answers.
@@ -144,7 +105,7 @@ func (h house) Storage(ctx context.Context) (job.Storage, error) {
 	if err != nil {
 		return out, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, glanceLimit)
+	ctx, cancel := context.WithTimeout(ctx, redisLimit)
 	defer cancel()
 	if s, err := h.redis.Inspect(ctx); err == nil {
 		out.Redis = &job.RedisFacts{Version: s.Version, EvictionPolicy: s.EvictionPolicy, AppendOnly: s.AppendOnly, Used: s.UsedMemory, Max: s.MaxMemory}

@@ -2,14 +2,15 @@ package db
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
 )
 
-// browseSlice is how many places are read at once when not all of them may match.
-const browseSlice = 1000
+// sliceMost is how many places are read at once at most.
+const sliceMost = 4000
 
 // List shows a page of jobs, without payloads and headers, in the order that fits its
 // status; see [job.Listing]. Jobs that change while a reader goes from page to page
@@ -28,56 +29,83 @@ func (s *Store) List(ctx context.Context, l job.Listing) (job.Page, error) {
 }
 
 // browse fills p: it walks the list's index slice by slice, and keeps what matches. A
-// match more than the page shows says that there is another page.
+// match more than the page shows says that there is another page. Slices grow: where all
+// match, little is read in vain, and where little does, few statements are sent.
 func browse(ctx context.Context, q *query.Queries, l job.Listing, p *job.Page) error {
 	walk := walkOf(l)
-	slice := l.Limit + 1
-	if l.Narrow() {
-		slice = max(slice, browseSlice)
-	}
 	var last *job.Place // of the jobs shown
-	from := l.From
-	for looked := 0; looked < job.BrowseCap; {
+	from, slice := l.From, l.Limit+1
+	for looked := 0; looked < job.BrowseCap; slice = max(slice, min(4*slice, sliceMost)) {
 		asked := min(slice, job.BrowseCap-looked)
 		places, err := walk(ctx, q, from, int32(asked))
 		if err != nil {
 			return err
 		}
-		found, err := matching(ctx, q, l, places)
+		found, err := matching(ctx, q, l, places, l.Limit+1-len(p.Jobs))
 		if err != nil {
 			return err
 		}
-		for i := range places {
-			j, ok := found[places[i].ID]
-			if !ok {
-				continue
-			}
-			if len(p.Jobs) == l.Limit {
-				p.Next = last
-				return nil
-			}
-			p.Jobs, last = append(p.Jobs, j), &places[i]
+		more := len(p.Jobs)+len(found) > l.Limit
+		if more {
+			found = found[:l.Limit-len(p.Jobs)]
+		}
+		if len(found) > 0 {
+			p.Jobs, last = append(p.Jobs, found...), placeOf(found[len(found)-1], places)
+		}
+		if more {
+			p.Next = last
+			return nil
 		}
 		if len(places) < asked {
 			return nil // the end of the list
 		}
-		from, looked = &places[len(places)-1], looked+len(places)
+		from, looked = &places[len(places)-1].Place, looked+len(places)
 	}
 	p.Next, p.Capped = from, true
 	return nil
 }
 
-// matching returns those jobs at places that the listing asks for, by id.
-func matching(ctx context.Context, q *query.Queries, l job.Listing, places []job.Place) (map[int64]job.Job, error) {
-	a := query.BrowseJobsParams{QueueName: l.QueueName, Kind: l.Kind, CreatedAfter: moment(l.CreatedAfter), CreatedBefore: moment(l.CreatedBefore)}
+// placeOf returns which of the places is a job's.
+func placeOf(j job.Job, places []place) *job.Place {
+	for i := range places {
+		if places[i].ID == j.ID {
+			return &places[i].Place
+		}
+	}
+	return nil
+}
+
+// matching returns the first jobs at places that the listing asks for, in their order.
+func matching(ctx context.Context, q *query.Queries, l job.Listing, places []place, most int) ([]job.Job, error) {
+	a := query.BrowseJobsParams{
+		QueueName: l.QueueName, CreatedAfter: moment(l.CreatedAfter), CreatedBefore: moment(l.CreatedBefore), ErrorChars: math.MaxInt32, MaxJobs: int32(most),
+	}
+	if prefix, open := l.KindPrefix(); open {
+		a.KindPrefix = prefix
+	} else {
+		a.Kind = l.Kind
+	}
+	if l.ErrorChars > 0 {
+		a.ErrorChars = int32(l.ErrorChars)
+	}
 	a.Statuses, a.Failed = statusesOf(l.Status)
 	for _, at := range places {
-		a.Ids = append(a.Ids, at.ID)
+		if !at.other {
+			a.Ids = append(a.Ids, at.ID)
+		}
+	}
+	if len(a.Ids) == 0 {
+		return nil, nil
 	}
 	rows, err := q.BrowseJobs(ctx, a)
-	found := make(map[int64]job.Job, len(rows))
-	for _, r := range rows {
-		found[r.ID] = jobOf(query.GetJobFactsRow(r))
+	found := make([]job.Job, len(rows))
+	for i, r := range rows {
+		found[i] = job.Job{
+			ID: r.ID, QueueName: r.QueueName, Kind: r.Kind, Priority: r.Priority, Status: job.Status(r.Status), DispatchID: number(r.DispatchID),
+			AttemptCount: r.AttemptCount, FailureCount: r.FailureCount, LostCount: r.LostCount, MaxAttempts: r.MaxAttempts,
+			RunAt: r.RunAt, CreatedAt: r.CreatedAt, DispatchedAt: r.DispatchedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			WorkerID: text(r.WorkerID), LastError: r.LastError,
+		}
 	}
 	return found, err
 }

@@ -155,15 +155,46 @@ func TestList_EndsAtTheCap(t *testing.T) {
 	}
 }
 
+// What the row of a place says spares the reading of its job, and counts as looked at.
+func TestList_EndsAtTheCapOfEachIndex(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec("ALTER TABLE outbox.jobs DISABLE TRIGGER jobs_inserted")
+	w.exec(`INSERT INTO outbox.jobs (queue_name, kind, status, run_at, finished_at)
+		SELECT queue, kind, status, moment, CASE WHEN status = 'dead' THEN moment END
+		FROM generate_series(1, $1::integer) AS n, unnest(ARRAY['queued', 'dead']) AS status,
+			LATERAL (SELECT CASE WHEN n = $1 THEN 'rare' ELSE 'often' END AS queue, CASE WHEN n = $1 THEN 'rare' ELSE 'often' END AS kind,
+				now() + n * (CASE status WHEN 'dead' THEN interval '-1 second' ELSE interval '1 hour' END) AS moment) AS made`, job.BrowseCap+5)
+	w.exec(`INSERT INTO outbox.scheduled (run_at, job_id, queue_name, priority, size) SELECT run_at, id, queue_name, priority, 1 FROM outbox.jobs WHERE status = 'queued'`)
+	w.exec(`INSERT INTO outbox.dead_letters (job_id, queue_name, kind, dead_at, reason) SELECT id, queue_name, kind, finished_at, 'exhausted' FROM outbox.jobs WHERE status = 'dead'`)
+	rare, beginning := "rare", "ra*"
+	for _, l := range []job.Listing{
+		{Status: "scheduled", QueueName: rare}, {Status: "scheduled", Kind: &rare},
+		{Status: "dead", QueueName: rare}, {Status: "dead", Kind: &rare}, {Status: "dead", Kind: &beginning},
+	} {
+		l.Limit = 10
+		got, p := w.page(l)
+		if len(got) != 0 || !p.Capped || p.Next == nil || p.Next.At.IsZero() {
+			t.Fatalf("the first page of %+v = %v, capped %t, next %+v, want none and capped", l, got, p.Capped, p.Next)
+		}
+		l.From = p.Next
+		if got, p = w.page(l); len(got) != 1 || p.Capped || p.Next != nil {
+			t.Errorf("the second page of %+v = %v, capped %t, next %+v, want one job and the end", l, got, p.Capped, p.Next)
+		}
+	}
+}
+
 func TestList_BadInput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	long := string(make([]byte, job.MaxKind+1))
+	long := strings.Repeat("k", job.MaxKind+1) + "*"
 	for field, l := range map[string]job.Listing{
-		"status":     {Status: "lost", Limit: 1},
-		"queue_name": {QueueName: "a b", Limit: 1},
-		"kind":       {Kind: &long, Limit: 1},
-		"limit":      {},
+		"status":      {Status: "lost", Limit: 1},
+		"queue_name":  {QueueName: "a b", Limit: 1},
+		"kind":        {Kind: &long, Limit: 1},
+		"limit":       {},
+		"died_after":  {Status: "completed", DiedAfter: time.Now(), Limit: 1},
+		"error_chars": {ErrorChars: -1, Limit: 1},
 	} {
 		var wrong *job.FieldError
 		if _, err := w.List(t.Context(), l); !errors.As(err, &wrong) || wrong.Field != field {
@@ -190,7 +221,7 @@ func TestList_WalksItsIndex(t *testing.T) {
 	} {
 		args := map[string][]any{
 			"NewestPlaces": {int64(1 << 62), int32(50)}, "ReadyPlaces": {"", int16(-5), int64(0), int32(50)}, "ReadyPlacesOfQueue": {"q1", int16(-5), int64(0), int32(50)},
-			"ScheduledPlaces": {time.Unix(0, 0), int64(0), int32(50)}, "DeadPlaces": {job.LastRunAt(), int64(1 << 62), int32(50)},
+			"ScheduledPlaces": {time.Unix(0, 0), int64(0), int32(50)}, "DeadPlaces": {job.LastRunAt(), int64(1 << 62), time.Unix(0, 0), int32(50)},
 		}[name]
 		plan := explain(w, texts[name], args...)
 		if !slices.ContainsFunc(plan, func(line string) bool { return strings.Contains(line, "using "+index) }) ||

@@ -2,7 +2,7 @@ package db
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
@@ -73,87 +73,47 @@ func (s *Store) Attempts(ctx context.Context, id int64) ([]job.Attempt, error) {
 	return out, err
 }
 
-// QueueStats describes every queue, without what Redis has of it. Counting stops
-// at [job.StatsCap].
-func (s *Store) QueueStats(ctx context.Context) ([]job.QueueStats, error) {
+// QueueStats describes every queue, without what Redis has of it. Counting stops at
+// most jobs: [job.StatsCap] or [job.GlanceCap].
+func (s *Store) QueueStats(ctx context.Context, most int) ([]job.QueueStats, error) {
+	return s.queueFigures(ctx, "", most)
+}
+
+// QueueStatsOf describes one queue as [Store.QueueStats] does, counting up to
+// [job.StatsCap], or returns [job.ErrNotFound]: no relay and no operator has registered
+// it.
+func (s *Store) QueueStatsOf(ctx context.Context, name string) (job.QueueStats, error) {
+	if err := job.CheckQueueName(name); err != nil {
+		return job.QueueStats{}, err
+	}
+	stats, err := s.queueFigures(ctx, name, job.StatsCap)
+	if err == nil && len(stats) == 0 {
+		err = fmt.Errorf("queue stats: %w", job.ErrNotFound)
+	}
+	if err != nil {
+		return job.QueueStats{}, err
+	}
+	return stats[0], nil
+}
+
+// queueFigures describes one queue, or all when name is empty.
+func (s *Store) queueFigures(ctx context.Context, name string, most int) ([]job.QueueStats, error) {
 	var out []job.QueueStats
 	err := s.seeing(ctx, "queue stats", func(q *query.Queries) error {
-		queues, err := q.ListQueues(ctx)
-		if err != nil {
-			return err
-		}
-		scheduled, out1, err := countsByQueue(ctx, q)
-		if err != nil {
-			return err
-		}
-		out = make([]job.QueueStats, len(queues))
-		for i, row := range queues {
+		rows, err := q.QueueFigures(ctx, query.QueueFiguresParams{QueueName: name, Cap: int32(most)})
+		out = make([]job.QueueStats, len(rows))
+		for i, r := range rows {
 			out[i] = job.QueueStats{
-				Queue:     job.Queue{Name: row.Name, Paused: row.Paused, WindowSize: int(row.WindowSize), Epoch: row.Epoch, Life: row.Life, EpochAge: milliseconds(row.EpochAgeMs)},
-				Scheduled: scheduled[row.Name], Out: out1[row.Name],
+				Queue: job.Queue{Name: r.Name, Paused: r.Paused, WindowSize: int(r.WindowSize), Epoch: r.Epoch, Life: r.Life, EpochAge: milliseconds(r.EpochAgeMs)},
+				Ready: r.Ready, Scheduled: r.Scheduled, Out: r.Out,
 			}
-			if err := countReady(ctx, q, &out[i]); err != nil {
-				return err
+			if r.OldestAt.Unix() > 0 {
+				out[i].OldestAt, out[i].OldestAge = &rows[i].OldestAt, milliseconds(r.OldestAgeMs)
 			}
 		}
-		return nil
+		return err
 	})
 	return out, err
-}
-
-// QueueStatsOf describes one queue as [Store.QueueStats] does, or returns
-// [job.ErrNotFound]: no relay and no operator has registered it.
-func (s *Store) QueueStatsOf(ctx context.Context, name string) (st job.QueueStats, err error) {
-	if err := job.CheckQueueName(name); err != nil {
-		return st, err
-	}
-	err = s.seeing(ctx, "queue stats", func(q *query.Queries) error {
-		row, err := q.GetQueue(ctx, name)
-		if err != nil {
-			return err
-		}
-		scheduled, out, err := countsByQueue(ctx, q)
-		if err != nil {
-			return err
-		}
-		st = job.QueueStats{
-			Queue:     job.Queue{Name: row.Name, Paused: row.Paused, WindowSize: int(row.WindowSize), Epoch: row.Epoch, Life: row.Life, EpochAge: milliseconds(row.EpochAgeMs)},
-			Scheduled: scheduled[name], Out: out[name],
-		}
-		return countReady(ctx, q, &st)
-	})
-	return st, err
-}
-
-// countReady adds what waits in Postgres to st.
-func countReady(ctx context.Context, q *query.Queries, st *job.QueueStats) (err error) {
-	if st.Ready, err = q.CountReady(ctx, query.CountReadyParams{QueueName: st.Name, Cap: job.StatsCap}); err != nil || st.Ready == 0 {
-		return err
-	}
-	oldest, err := q.OldestReady(ctx, st.Name)
-	if errors.Is(translate("", err), job.ErrNotFound) {
-		return nil // dispatched between the two statements
-	}
-	if err == nil {
-		st.OldestAt, st.OldestAge = &oldest.OldestAt, milliseconds(oldest.AgeMs)
-	}
-	return err
-}
-
-func countsByQueue(ctx context.Context, q *query.Queries) (scheduled, out map[string]int64, err error) {
-	scheduled, out = map[string]int64{}, map[string]int64{}
-	later, err := q.CountScheduled(ctx, job.StatsCap)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, row := range later {
-		scheduled[row.QueueName] = row.Jobs
-	}
-	away, err := q.CountOut(ctx)
-	for _, row := range away {
-		out[row.QueueName] = row.Jobs
-	}
-	return scheduled, out, err
 }
 
 func text(s *string) string {

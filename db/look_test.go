@@ -26,7 +26,7 @@ func TestQueueStats_Counts(t *testing.T) {
 	}
 	w.sweep(job.Cursor{}) // finished rows count no more
 
-	got, err := w.QueueStats(t.Context())
+	got, err := w.QueueStats(t.Context(), job.StatsCap)
 	if err != nil || len(got) != 2 {
 		t.Fatalf("QueueStats = %+v, %v, want two queues", got, err)
 	}

@@ -65,7 +65,10 @@ func (s *Store) Processes(ctx context.Context, role string) ([]job.ProcessState,
 		for i, r := range rows {
 			out[i] = job.ProcessState{
 				ID: r.ID, Role: r.Role, Host: r.Host, PID: int(r.Pid), StartedAt: r.StartedAt, BeatAt: r.BeatAt, RedisAt: r.RedisAt,
-				BeatAge: milliseconds(r.BeatAgeMs), Epochs: map[string]int64{},
+				BeatAge: milliseconds(r.BeatAgeMs), RedisAge: -1, Epochs: map[string]int64{},
+			}
+			if r.RedisAt != nil {
+				out[i].RedisAge = milliseconds(r.RedisAgeMs)
 			}
 			_ = json.Unmarshal(r.Epochs, &out[i].Epochs) // what a process did not write itself is left out
 		}

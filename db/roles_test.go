@@ -41,7 +41,7 @@ func TestRoles_ServerRunsTheStore(t *testing.T) {
 	_, look := w.Job(t.Context(), refs[0].ID)
 	_, clone := w.Clone(t.Context(), refs[3].ID)
 	_, gone := w.Delete(t.Context(), refs[0].ID)
-	_, stats := w.QueueStats(t.Context())
+	_, stats := w.QueueStats(t.Context(), job.StatsCap)
 	for what, err := range map[string]error{
 		"Promote": promote, "Requeue": requeue, "TakeOver": takeOver, "Walk": walk, "Sweep": sweep, "Unsettled": unsettled, "Beat": beat,
 		"Cancel": cancel, "Cancels": cancels, "Redrive": redrive, "QueueStats": stats, "Job": look, "Clone": clone, "Delete": gone,
@@ -98,7 +98,7 @@ func TestRoles_ReadonlySeesFactsOnly(t *testing.T) {
 	if _, err := s.Delete(t.Context(), id); !errors.Is(err, job.ErrDenied) {
 		t.Errorf("Delete as rookery_readonly = %v, want ErrDenied", err)
 	}
-	if _, err := s.QueueStats(t.Context()); err != nil {
+	if _, err := s.QueueStats(t.Context(), job.StatsCap); err != nil {
 		t.Errorf("QueueStats as rookery_readonly: %v", err)
 	}
 }

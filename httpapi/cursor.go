@@ -51,6 +51,6 @@ func fingerprint(l job.Listing) []byte {
 	if l.Kind != nil {
 		kind = "=" + *l.Kind
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %d", l.QueueName, kind, l.Status, l.CreatedAfter.UnixMicro(), l.CreatedBefore.UnixMicro()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %d %d", l.QueueName, kind, l.Status, l.CreatedAfter.UnixMicro(), l.CreatedBefore.UnixMicro(), l.DiedAfter.UnixMicro()))
 	return sum[:8]
 }

@@ -51,7 +51,7 @@ func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
 // listingOf reads the query of GET /v1/jobs.
 func listingOf(r request) (job.Listing, error) {
 	l := job.Listing{Limit: defaultLimit}
-	if err := r.allow("queue_name", "kind", "status", "created_after", "created_before", "limit", "cursor"); err != nil {
+	if err := r.allow("queue_name", "kind", "status", "created_after", "created_before", "died_after", "limit", "cursor"); err != nil {
 		return l, err
 	}
 	for name, values := range r.query {
@@ -69,6 +69,9 @@ func listingOf(r request) (job.Listing, error) {
 		return l, err
 	}
 	if l.CreatedBefore, err = momentOf(r, "created_before"); err != nil {
+		return l, err
+	}
+	if l.DiedAfter, err = momentOf(r, "died_after"); err != nil {
 		return l, err
 	}
 	if r.query.Has("limit") {

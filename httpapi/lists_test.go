@@ -15,14 +15,16 @@ import (
 
 func TestListJobs_Query(t *testing.T) {
 	t.Parallel()
-	empty, kind := "", "wel come"
+	empty, kind, beginning := "", "wel come", "email.*"
 	after := time.Date(2026, 1, 2, 2, 4, 5, 6000, time.UTC)
 	for query, want := range map[string]job.Listing{
-		"":                  {Limit: 50},
-		"limit=1":           {Limit: 1},
-		"limit=200":         {Limit: 200},
-		"kind=":             {Limit: 50, Kind: &empty},
-		"cursor=":           {Limit: 50},
+		"":             {Limit: 50},
+		"limit=1":      {Limit: 1},
+		"limit=200":    {Limit: 200},
+		"kind=":        {Limit: 50, Kind: &empty},
+		"cursor=":      {Limit: 50},
+		"kind=email.*": {Limit: 50, Kind: &beginning},
+		"status=dead&died_after=2026-01-02T02:04:05.000006Z": {Limit: 50, Status: "dead", DiedAfter: after},
 		"status=retrying":   {Limit: 50, Status: "retrying"},
 		"queue_name=a%3Ab&": {Limit: 50, QueueName: "a:b"},
 		"kind=wel+come&status=dead&created_after=2026-01-02T03:04:05.000006%2B01:00": {Limit: 50, Kind: &kind, Status: "dead", CreatedAfter: after},
@@ -47,6 +49,7 @@ func TestListJobs_RefusesBadQueries(t *testing.T) {
 		"limit=0": "limit", "limit=201": "limit", "limit=": "limit", "limit=1e1": "limit", "status=lost": "status", "status=ready&status=dead": "status",
 		"queue_name=a%20b": "queue_name", "kind=" + strings.Repeat("k", job.MaxKind+1): "kind", "kind=%00": "kind", "kind=%ff": "kind",
 		"created_after=yesterday": "created_after", "created_before=10000-01-01T00:00:00Z": "created_before", "created_before=0001-01-01T00:00:00Z": "created_before",
+		"status=dead&died_after=today": "died_after", "died_after=2026-01-02T02:04:05Z": "died_after", "kind=" + strings.Repeat("k", job.MaxKind+1) + "*": "kind",
 		"offset=1": "offset", "cursor=x": "cursor", "cursor=" + strings.Repeat("A", maxCursor+1): "cursor",
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`{"p":{"id":0}}`)): "cursor",
 	} {
@@ -79,7 +82,7 @@ func TestListJobs_Cursor(t *testing.T) {
 		if diff := cmp.Diff(&place, f.listings[1].From); diff != "" {
 			t.Errorf("it begins elsewhere (-want +got):\n%s", diff)
 		}
-		for _, other := range []string{"status=dead", "status=dead&kind=", "status=ready&kind=any", "status=dead&kind=any&queue_name=q", "status=dead&kind=any&created_before=2026-01-01T00:00:00Z"} {
+		for _, other := range []string{"status=dead", "status=dead&kind=", "status=ready&kind=any", "status=dead&kind=any&queue_name=q", "status=dead&kind=any&created_before=2026-01-01T00:00:00Z", "status=dead&kind=any&died_after=2026-01-01T00:00:00Z"} {
 			wantProblem(t, get(s, "/v1/jobs?"+other+cursor), http.StatusBadRequest, codeCursorMismatch)
 		}
 	}

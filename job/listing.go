@@ -41,20 +41,26 @@ func CheckFilter(status string) error {
 // fall due, dead the last to die first, everything else the newest first.
 type Listing struct {
 	QueueName     string    // "" means all queues
-	Kind          *string   // nil means any; a kind may be empty
+	Kind          *string   // nil means any, and email.* every kind that begins with email.; a kind may be empty
 	Status        string    // "" or one of [Filters]
 	CreatedAfter  time.Time // zero means any; jobs inserted at that moment are not shown
 	CreatedBefore time.Time // zero means any; nor are those inserted at this one
+	DiedAfter     time.Time // zero means any; for Status [Dead] only
 	Limit         int       // 1 to [MaxListing]
+	ErrorChars    int       // where LastError is cut; 0 means nowhere
 	From          *Place    // behind this place; nil means from the start
 }
 
 // MaxListing is the most jobs that a page shows.
 const MaxListing = 1000
 
-// Narrow reports whether some places of the list may not match.
-func (l Listing) Narrow() bool {
-	return l.QueueName != "" || l.Kind != nil || l.Status != "" || !l.CreatedAfter.IsZero() || !l.CreatedBefore.IsZero()
+// KindPrefix returns what the kinds of the listing begin with, and whether the rest of
+// them is open: Kind ends in *, or is nil.
+func (l Listing) KindPrefix() (prefix string, open bool) {
+	if l.Kind == nil {
+		return "", true
+	}
+	return strings.CutSuffix(*l.Kind, "*")
 }
 
 // Check returns a [*FieldError] for the first field that breaks a limit.
@@ -65,9 +71,15 @@ func (l Listing) Check() error {
 		}
 	}
 	if l.Kind != nil {
-		if err := CheckKind(*l.Kind); err != nil {
+		if err := CheckKind(strings.TrimSuffix(*l.Kind, "*")); err != nil {
 			return err
 		}
+	}
+	if !l.DiedAfter.IsZero() && l.Status != string(Dead) {
+		return &FieldError{Field: "died_after", Problem: "is for the status dead alone"}
+	}
+	if l.ErrorChars < 0 || l.ErrorChars > MaxErrorText {
+		return &FieldError{Field: "error_chars", Problem: fmt.Sprintf("is %d, must be 0 to %d", l.ErrorChars, MaxErrorText)}
 	}
 	if l.Limit < 1 || l.Limit > MaxListing {
 		return &FieldError{Field: "limit", Problem: fmt.Sprintf("is %d, must be 1 to %d", l.Limit, MaxListing)}
@@ -93,19 +105,3 @@ type Page struct {
 	// is the last of them, and Jobs may be few, or none.
 	Capped bool
 }
-
-// ProcessState is what Postgres knows of a relay or worker.
-type ProcessState struct {
-	ID        string           `json:"id"`
-	Role      string           `json:"role"` // relay or worker
-	Host      string           `json:"host"`
-	PID       int              `json:"pid"`
-	StartedAt time.Time        `json:"started_at"`
-	BeatAt    time.Time        `json:"beat_at"`  // when it last said that it lives
-	RedisAt   *time.Time       `json:"redis_at"` // when it last said that Redis answers; nil: never
-	BeatAge   time.Duration    `json:"-"`        // since BeatAt, by Postgres' clock
-	Epochs    map[string]int64 `json:"epochs"`   // of each queue it knows
-}
-
-// MaxProcesses is how many processes are listed at most.
-const MaxProcesses = 1000

@@ -1,7 +1,8 @@
 -- Lists of jobs for people. Each list walks one index, a slice of places at a time,
 -- and BrowseJobs shows those of a slice that match: no filter ever reads more than
 -- job.BrowseCap places, and none needs an index on a column of outbox.jobs that
--- changes. On a pool whose plans are not pinned.
+-- changes. What a place knows of its job beside the order is told with it, so that
+-- jobs which cannot match are not read. On a pool whose plans are not pinned.
 
 -- name: NewestPlaces :many
 -- The next places of all jobs, the newest first. Reads jobs_pkey only.
@@ -30,7 +31,7 @@ LIMIT @slice;
 -- name: ScheduledPlaces :many
 -- The next places of jobs that are not due yet, in the order in which they fall due
 -- (scheduled_pkey).
-SELECT s.run_at, s.job_id
+SELECT s.run_at, s.job_id, s.queue_name
 FROM outbox.scheduled AS s
 WHERE (s.run_at, s.job_id) > (@after_run_at::timestamptz, @after_id::bigint)
 ORDER BY s.run_at, s.job_id
@@ -51,22 +52,26 @@ LIMIT @slice;
 
 -- name: DeadPlaces :many
 -- The next places of dead jobs, the last to die first (dead_letters_by_age).
-SELECT d.dead_at, d.job_id
+SELECT d.dead_at, d.job_id, d.queue_name, d.kind
 FROM outbox.dead_letters AS d
-WHERE (d.dead_at, d.job_id) < (@before_dead_at::timestamptz, @before_id::bigint)
+WHERE (d.dead_at, d.job_id) < (@before_dead_at::timestamptz, @before_id::bigint) AND d.dead_at > @died_after::timestamptz
 ORDER BY d.dead_at DESC, d.job_id DESC
 LIMIT @slice;
 
 -- name: BrowseJobs :many
--- Those of some jobs that match, in no order, without payload and headers. No
--- statuses means any; NULL for any kind, failed or not, and any time.
+-- The first of some jobs that match, in the order in which they are named, without
+-- payload and headers. No statuses means any; NULL for any kind, failed or not, and any
+-- time. Errors are cut.
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts,
-    j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error
-FROM outbox.jobs AS j
-WHERE j.id = ANY (@ids::bigint[])
-  AND (@queue_name::text = '' OR j.queue_name = @queue_name)
+    j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, coalesce(left(j.last_error, @error_chars::integer), '')::text AS last_error
+FROM unnest(@ids::bigint[]) WITH ORDINALITY AS place (id, n)
+JOIN outbox.jobs AS j ON j.id = place.id
+WHERE (@queue_name::text = '' OR j.queue_name = @queue_name)
+  AND starts_with(j.kind, @kind_prefix::text)
   AND (sqlc.narg(kind)::text IS NULL OR j.kind = sqlc.narg(kind))
   AND (cardinality(@statuses::text[]) = 0 OR j.status = ANY (@statuses))
   AND (sqlc.narg(failed)::boolean IS NULL OR (j.failure_count > 0) = sqlc.narg(failed))
   AND (sqlc.narg(created_after)::timestamptz IS NULL OR j.created_at > sqlc.narg(created_after))
-  AND (sqlc.narg(created_before)::timestamptz IS NULL OR j.created_at < sqlc.narg(created_before));
+  AND (sqlc.narg(created_before)::timestamptz IS NULL OR j.created_at < sqlc.narg(created_before))
+ORDER BY place.n
+LIMIT @max_jobs;

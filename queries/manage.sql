@@ -18,15 +18,11 @@ FROM outbox.jobs AS known
 WHERE known.id = @id
 RETURNING j.id;
 
--- name: GetQueue :one
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms
-FROM outbox.queues AS q
-WHERE q.name = @name;
-
 -- name: ListProcesses :many
 -- Relays and workers, with ages by Postgres' clock; silent ones are gone after an hour.
 SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs,
-    (extract(epoch FROM clock_timestamp() - p.beat_at) * 1000)::bigint AS beat_age_ms
+    (extract(epoch FROM clock_timestamp() - p.beat_at) * 1000)::bigint AS beat_age_ms,
+    coalesce(extract(epoch FROM clock_timestamp() - p.redis_at) * 1000, -1)::bigint AS redis_age_ms
 FROM outbox.processes AS p
 WHERE @role::text = '' OR p.role = @role
 ORDER BY p.role, p.started_at, p.id

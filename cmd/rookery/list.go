@@ -18,9 +18,9 @@ import (
 
 func jobsList(s *settings) *cobra.Command {
 	var (
-		l                     job.Listing
-		kind, cursor          string
-		after, before, status string
+		l                    job.Listing
+		kind, cursor, status string
+		after, before, died  string
 	)
 	c := &cobra.Command{
 		Use:   "list [--queue NAME] [--kind KIND] [--status STATUS]",
@@ -38,6 +38,9 @@ on ends with the --cursor for its next page, on standard error.`,
 				return err
 			}
 			if l.CreatedBefore, err = momentOf("--created-before", before); err != nil {
+				return err
+			}
+			if l.DiedAfter, err = momentOf("--died-after", died); err != nil {
 				return err
 			}
 			if l.From, err = readCursor(cursor); err != nil {
@@ -67,10 +70,11 @@ on ends with the --cursor for its next page, on standard error.`,
 	}
 	f := c.Flags()
 	f.StringVarP(&l.QueueName, "queue", "q", "", "only this queue")
-	f.StringVarP(&kind, "kind", "k", "", "only this kind; --kind= means the empty one")
+	f.StringVarP(&kind, "kind", "k", "", "only this kind; email.* means all that begin with email., --kind= the empty one")
 	f.StringVar(&status, "status", "", strings.Join(job.Filters(), ", "))
 	f.StringVar(&after, "created-after", "", "only jobs inserted after this time, such as 2026-11-23T15:04:05Z")
 	f.StringVar(&before, "created-before", "", "only jobs inserted before this time")
+	f.StringVar(&died, "died-after", "", "only jobs that died after this time; with --status dead")
 	f.IntVar(&l.Limit, "limit", 50, fmt.Sprintf("1 to %d", job.MaxListing))
 	f.StringVar(&cursor, "cursor", "", "go on where a list with the same flags ended")
 	return c
@@ -116,7 +120,7 @@ func momentOf(flag, text string) (time.Time, error) {
 func flagError(err error) error {
 	var field *job.FieldError
 	if errors.As(err, &field) {
-		return &usageError{fmt.Errorf("--%s %s", strings.TrimSuffix(field.Field, "_name"), field.Problem)}
+		return &usageError{fmt.Errorf("--%s %s", strings.ReplaceAll(strings.TrimSuffix(field.Field, "_name"), "_", "-"), field.Problem)}
 	}
 	return err
 }

@@ -21,8 +21,8 @@ type jobsBody struct {
 	Jobs    []job.Job
 	Next    string // the address of the next page; "": there is none
 	First   string // of the first; "": this is it
-	Capped  bool
-	Narrow  bool // filters look at a part of the list only
+	Capped  bool   // the look ended before the page was full
+	Looked  int    // at so many places of the list
 	Search  search
 	Status  string
 	Can     struct{ Cancel, Redrive bool }
@@ -59,20 +59,19 @@ func (d *Dashboard) jobs(ctx context.Context, r *http.Request, _ Visitor) (conte
 	if err != nil {
 		return content{}, err
 	}
-	found, err := d.ports.Jobs.Browse(ctx, s.browse(after, time.Now()))
+	found, err := d.ports.Jobs.List(ctx, s.listing(after, time.Now()))
 	if err != nil {
-		return content{}, fmt.Errorf("browse jobs: %w", err)
+		return content{}, fmt.Errorf("list jobs: %w", err)
 	}
-	body.Search, body.Status, body.Query, body.Jobs, body.Capped = s, s.Status, s.String(), found.Jobs, found.Capped
+	body.Search, body.Status, body.Query, body.Jobs, body.Capped, body.Looked = s, s.Status, s.String(), found.Jobs, found.Capped, job.BrowseCap
 	body.Lists = linksOf(s, g)
-	if found.Next.ID != 0 {
+	if found.Next != nil {
 		body.Next = addressOf(s, placeText(found.Next))
 	}
-	if after.ID != 0 {
+	if after != nil {
 		body.First = addressOf(s, "")
 		page.live = false // a page in the middle is read, not watched
 	}
-	body.Narrow = s.Status != "" && s.Status != job.ListCompleted && s.Status != job.ListCancelled && (s.Kind != "" || s.Since != "" || s.Queue != "" && s.Status != job.ListReady)
 	for _, j := range found.Jobs {
 		body.Can.Cancel = body.Can.Cancel || !j.Status.Terminal()
 		body.Can.Redrive = body.Can.Redrive || j.Status.Terminal()
@@ -104,9 +103,9 @@ func linksOf(s search, g glance) []listLink {
 			ready, scheduled, out = ready+q.Ready, scheduled+q.Scheduled, out+q.Out
 		}
 	}
-	counts := map[string]string{job.ListReady: capped(ready), job.ListOut: number(out)}
+	counts := map[string]string{job.FilterReady: capped(ready), job.FilterOut: number(out)}
 	if s.Queue == "" {
-		counts[job.ListDead] = capped(g.Dead)
+		counts[string(job.Dead)] = capped(g.Dead)
 	}
 	var links []listLink
 	for _, name := range lists() {

@@ -10,8 +10,8 @@ import (
 )
 
 type workersBody struct {
-	Relays    []job.Seen
-	Workers   []job.Seen
+	Relays    []job.ProcessState
+	Workers   []job.ProcessState
 	RedisAway bool
 }
 
@@ -56,7 +56,7 @@ func (d *Dashboard) dead(ctx context.Context, _ *http.Request, _ Visitor) (conte
 	}
 	body := deadBody{Dead: g.Dead, Cap: job.GroupCap, Capped: g.Dead > job.GroupCap}
 	for _, group := range groups {
-		s := search{Queue: group.QueueName, Kind: group.Kind, Status: job.ListDead}
+		s := search{Queue: group.QueueName, Kind: group.Kind, Status: string(job.Dead)}
 		body.Groups = append(body.Groups, deadLine{group, "/ui/jobs?q=" + url.QueryEscape(s.String())})
 	}
 	return content{template: "dead", title: "Dead letters", nav: "dead", live: true, body: body}, nil

@@ -25,8 +25,8 @@ type Jobs interface {
 	Job(ctx context.Context, id int64) (job.Job, error)
 	// Attempts returns the attempts of a job that did not simply succeed, oldest first.
 	Attempts(ctx context.Context, id int64) ([]job.Attempt, error)
-	// Browse returns a page of jobs without their payloads.
-	Browse(ctx context.Context, b job.Browse) (job.BrowsePage, error)
+	// List returns a page of jobs without their payloads.
+	List(ctx context.Context, l job.Listing) (job.Page, error)
 	// Ahead returns how many due jobs of its queue are claimed before j, counted up
 	// to [job.GlanceCap].
 	Ahead(ctx context.Context, j job.Job) (int64, error)
@@ -37,9 +37,9 @@ type House interface {
 	// Queues returns the figures of every queue, by name, counted up to
 	// [job.GlanceCap]; their windows are nil when Redis does not answer.
 	Queues(ctx context.Context) ([]job.QueueStats, error)
-	// Processes returns the relays and workers. What only Redis knows of a worker is
-	// missing when that does not answer.
-	Processes(ctx context.Context) ([]job.Seen, error)
+	// Processes returns the relays and workers, for the role "". What only Redis knows
+	// of a worker is missing when that does not answer.
+	Processes(ctx context.Context, role string) ([]job.ProcessState, error)
 	// CountDead counts dead jobs, up to [job.GlanceCap].
 	CountDead(ctx context.Context) (int64, error)
 	// DeadGroups returns the newest dead jobs by how they died.

@@ -32,7 +32,7 @@ type pulse struct {
 // glance is the state of the house at one moment.
 type glance struct {
 	Queues    []job.QueueStats
-	Processes []job.Seen
+	Processes []job.ProcessState
 	Dead      int64
 	Trail     []sample
 	version   int64
@@ -68,7 +68,7 @@ func (p *pulse) read(ctx context.Context) (g glance, err error) {
 	if g.Queues, err = p.house.Queues(ctx); err != nil {
 		return g, fmt.Errorf("read queues: %w", err)
 	}
-	if g.Processes, err = p.house.Processes(ctx); err != nil {
+	if g.Processes, err = p.house.Processes(ctx, ""); err != nil {
 		return g, fmt.Errorf("read processes: %w", err)
 	}
 	if g.Dead, err = p.house.CountDead(ctx); err != nil {

@@ -21,8 +21,8 @@ func (d *Dashboard) queues(ctx context.Context, _ *http.Request, _ Visitor) (con
 
 type queueBody struct {
 	queueLine
-	Next      []job.Job  // to be claimed
-	Serving   []job.Seen // workers
+	Next      []job.Job          // to be claimed
+	Serving   []job.ProcessState // workers
 	MaxWindow int
 	RedisAway bool
 }
@@ -44,9 +44,9 @@ func (d *Dashboard) queue(ctx context.Context, r *http.Request, _ Visitor) (cont
 	if !found {
 		return content{}, &pageError{http.StatusNotFound, "There is no such queue. A queue is there once a job was inserted into it."}
 	}
-	next, err := d.ports.Jobs.Browse(ctx, job.Browse{List: job.ListReady, Queue: name, Limit: 10})
+	next, err := d.ports.Jobs.List(ctx, job.Listing{Status: job.FilterReady, QueueName: name, Limit: 10})
 	if err != nil {
-		return content{}, fmt.Errorf("browse queue: %w", err)
+		return content{}, fmt.Errorf("list jobs of queue: %w", err)
 	}
 	body.Next = next.Jobs
 	for _, p := range g.Processes {

@@ -10,7 +10,10 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-const maxQuery = 500 // bytes of a search
+const (
+	maxQuery   = 500 // bytes of a search
+	errorChars = 300 // of the errors in a list
+)
 
 // search is what somebody looks for, as the search box has it:
 //
@@ -28,7 +31,10 @@ type search struct {
 
 // lists are the statuses one can look for: the left of the page has them in this order.
 func lists() []string {
-	return []string{"", job.ListReady, job.ListScheduled, job.ListRetrying, job.ListOut, job.ListRunning, job.ListDead, job.ListCompleted, job.ListCancelled}
+	return []string{
+		"", job.FilterReady, job.FilterScheduled, job.FilterRetrying, job.FilterOut,
+		string(job.Running), string(job.Dead), string(job.Completed), string(job.Cancelled),
+	}
 }
 
 // parseSearch reads what stands in the search box. The error is for people.
@@ -157,12 +163,21 @@ func (s search) with(status string) search {
 	return s
 }
 
-func (s search) browse(after job.BrowsePlace, now time.Time) job.Browse {
-	b := job.Browse{List: s.Status, Queue: s.Queue, Kind: s.Kind, After: after, Limit: pageSize}
-	if s.since > 0 {
-		b.Since = now.Add(-s.since) // for people: a clock that is wrong shows a little more or less
+// listing is the page behind a place that s asks for.
+func (s search) listing(after *job.Place, now time.Time) job.Listing {
+	l := job.Listing{Status: s.Status, QueueName: s.Queue, From: after, Limit: pageSize, ErrorChars: errorChars}
+	if s.Kind != "" {
+		l.Kind = &s.Kind
 	}
-	return b
+	if s.since > 0 {
+		since := now.Add(-s.since) // for people: a clock that is wrong shows a little more or less
+		if s.Status == string(job.Dead) {
+			l.DiedAfter = since
+		} else {
+			l.CreatedAfter = since
+		}
+	}
+	return l
 }
 
 // short is enough of a word to recognise it.
@@ -173,36 +188,36 @@ func short(word string) string {
 	return word
 }
 
-// placeText writes a place for an address: id, rank, microseconds and queue.
-func placeText(p job.BrowsePlace) string {
-	if p.ID == 0 {
+// placeText writes a place for an address: id, priority, microseconds and queue.
+func placeText(p *job.Place) string {
+	if p == nil {
 		return ""
 	}
 	at := int64(0)
 	if !p.At.IsZero() {
 		at = p.At.UnixMicro()
 	}
-	return fmt.Sprintf("%d.%d.%d.%s", p.ID, p.Rank, at, p.Queue)
+	return fmt.Sprintf("%d.%d.%d.%s", p.ID, p.Priority, at, p.QueueName)
 }
 
 // parsePlace reads what placeText wrote, or somebody else did.
-func parsePlace(text string) (job.BrowsePlace, error) {
-	bad := &pageError{400, "This is no place in a list of jobs. Begin at its first page."}
+func parsePlace(text string) (*job.Place, error) {
 	if text == "" {
-		return job.BrowsePlace{}, nil
+		return nil, nil
 	}
+	bad := &pageError{400, "This is no place in a list of jobs. Begin at its first page."}
 	parts := strings.SplitN(text, ".", 4)
 	if len(parts) != 4 {
-		return job.BrowsePlace{}, bad
+		return nil, bad
 	}
 	id, err1 := strconv.ParseInt(parts[0], 10, 64)
-	rank, err2 := strconv.ParseInt(parts[1], 10, 16)
+	priority, err2 := strconv.ParseInt(parts[1], 10, 16)
 	at, err3 := strconv.ParseInt(parts[2], 10, 64)
 	if err1 != nil || err2 != nil || err3 != nil || id < 1 || at < 0 || at >= job.LastRunAt().UnixMicro() {
-		return job.BrowsePlace{}, bad
+		return nil, bad
 	}
 	if parts[3] != "" && job.CheckQueueName(parts[3]) != nil {
-		return job.BrowsePlace{}, bad
+		return nil, bad
 	}
-	return job.BrowsePlace{ID: id, Rank: int16(rank), At: time.UnixMicro(at), Queue: parts[3]}, nil
+	return &job.Place{ID: id, Priority: int16(priority), At: time.UnixMicro(at), QueueName: parts[3]}, nil
 }

@@ -67,10 +67,13 @@ func TestSearch_RefusesWithTheReason(t *testing.T) {
 
 func TestPlace_SurvivesAnAddress(t *testing.T) {
 	t.Parallel()
-	for _, want := range []job.BrowsePlace{{}, {ID: 7}, {ID: 7, Queue: "a.b:c", Rank: -1}, {ID: 1<<63 - 1, At: time.UnixMicro(1700000000123456)}} {
+	for _, want := range []*job.Place{nil, {ID: 7}, {ID: 7, QueueName: "a.b:c", Priority: -1}, {ID: 1<<63 - 1, At: time.UnixMicro(1700000000123456)}} {
 		got, err := parsePlace(placeText(want))
-		if err != nil || got.ID != want.ID || got.Queue != want.Queue || got.Rank != want.Rank || want.ID != 0 && !want.At.IsZero() && !got.At.Equal(want.At) {
-			t.Errorf("parsePlace(placeText(%+v)) = %+v, %v", want, got, err)
+		if err != nil || (got == nil) != (want == nil) {
+			t.Fatalf("parsePlace(placeText(%+v)) = %+v, %v", want, got, err)
+		}
+		if want != nil && (got.ID != want.ID || got.QueueName != want.QueueName || got.Priority != want.Priority || !want.At.IsZero() && !got.At.Equal(want.At)) {
+			t.Errorf("parsePlace(placeText(%+v)) = %+v", want, got)
 		}
 	}
 	for _, text := range []string{"7", "x.0.0.", "-1.0.0.", "0.0.0.", "7.40000.0.", "7.0.-1.", "7.0.9999999999999999999.", "7.0.0.a/b", "7.0.0.<script>"} {

@@ -11,9 +11,9 @@ import (
 func TestWhy_NamesWhatHoldsItUp(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	relay := job.Seen{Process: job.Process{ID: "r", Role: "relay"}}
-	silent := job.Seen{Process: job.Process{ID: "r", Role: "relay"}, BeatAge: job.Alive}
-	worker := job.Seen{Process: job.Process{ID: "w", Role: "worker", Queues: []string{"mail"}, Slots: 2}}
+	relay := job.ProcessState{ID: "r", Role: "relay"}
+	silent := job.ProcessState{ID: "r", Role: "relay", BeatAge: job.Alive}
+	worker := job.ProcessState{ID: "w", Role: "worker", Queues: []string{"mail"}, Slots: 2}
 	busy := worker
 	busy.Running = []job.Ref{{ID: 1}, {ID: 2}}
 	queue := func(paused bool, window *job.Window, size int) []job.QueueStats {
@@ -40,20 +40,20 @@ func TestWhy_NamesWhatHoldsItUp(t *testing.T) {
 		{"retrying", retrying, glance{}, 0, nil, "failed 3 of 25 times and is tried again in 1 h"},
 		{"paused", queued, glance{Queues: queue(true, &job.Window{}, 10)}, 0, nil, "queue is paused"},
 		{"no relay", queued, glance{Queues: idle}, 0, nil, "No relay"},
-		{"a silent relay", queued, glance{Queues: idle, Processes: []job.Seen{silent}}, 0, nil, "No relay"},
-		{"redis away", queued, glance{Queues: queue(false, nil, 10), Processes: []job.Seen{relay}}, 0, nil, "Redis does not answer"},
-		{"window full", queued, glance{Queues: queue(false, &job.Window{Waiting: [3]int64{1, 8, 1}}, 10), Processes: []job.Seen{relay}}, 4, nil, "window of its queue is full (10 jobs in Redis): it waits in Postgres behind 4 jobs"},
-		{"window not quite full", queued, glance{Queues: queue(false, &job.Window{Waiting: [3]int64{1, 8, 0}}, 10), Processes: []job.Seen{relay}}, 4, nil, "waits in Postgres behind 4 jobs"},
-		{"one ahead", queued, glance{Queues: idle, Processes: []job.Seen{relay}}, 1, nil, "behind 1 job."},
-		{"many ahead", queued, glance{Queues: idle, Processes: []job.Seen{relay}}, job.GlanceCap, nil, "behind more than 10,000 jobs"},
-		{"next", queued, glance{Queues: idle, Processes: []job.Seen{relay}}, 0, nil, "the next to be handed out"},
+		{"a silent relay", queued, glance{Queues: idle, Processes: []job.ProcessState{silent}}, 0, nil, "No relay"},
+		{"redis away", queued, glance{Queues: queue(false, nil, 10), Processes: []job.ProcessState{relay}}, 0, nil, "Redis does not answer"},
+		{"window full", queued, glance{Queues: queue(false, &job.Window{Waiting: [3]int64{1, 8, 1}}, 10), Processes: []job.ProcessState{relay}}, 4, nil, "window of its queue is full (10 jobs in Redis): it waits in Postgres behind 4 jobs"},
+		{"window not quite full", queued, glance{Queues: queue(false, &job.Window{Waiting: [3]int64{1, 8, 0}}, 10), Processes: []job.ProcessState{relay}}, 4, nil, "waits in Postgres behind 4 jobs"},
+		{"one ahead", queued, glance{Queues: idle, Processes: []job.ProcessState{relay}}, 1, nil, "behind 1 job."},
+		{"many ahead", queued, glance{Queues: idle, Processes: []job.ProcessState{relay}}, job.GlanceCap, nil, "behind more than 10,000 jobs"},
+		{"next", queued, glance{Queues: idle, Processes: []job.ProcessState{relay}}, 0, nil, "the next to be handed out"},
 		{"in a Redis that is away", dispatched, glance{}, 0, nil, "Redis, which does not answer"},
 		{"leased", dispatched, glance{Queues: idle}, 0, leased, "A worker has it"},
 		{"paused in Redis", dispatched, glance{Queues: queue(true, &job.Window{}, 10)}, 0, waiting, "workers take nothing"},
 		{"no worker", dispatched, glance{Queues: idle}, 0, waiting, "no live worker serves its queue"},
-		{"all busy", dispatched, glance{Queues: idle, Processes: []job.Seen{busy}}, 0, waiting, "all 2 slots of 1 worker are busy"},
-		{"among others", dispatched, glance{Queues: queue(false, &job.Window{Waiting: [3]int64{0, 3, 0}}, 10), Processes: []job.Seen{worker}}, 0, waiting, "with 2 other jobs"},
-		{"alone", dispatched, glance{Queues: idle, Processes: []job.Seen{worker}}, 0, waiting, "waits in Redis for a worker"},
+		{"all busy", dispatched, glance{Queues: idle, Processes: []job.ProcessState{busy}}, 0, waiting, "all 2 slots of 1 worker are busy"},
+		{"among others", dispatched, glance{Queues: queue(false, &job.Window{Waiting: [3]int64{0, 3, 0}}, 10), Processes: []job.ProcessState{worker}}, 0, waiting, "with 2 other jobs"},
+		{"alone", dispatched, glance{Queues: idle, Processes: []job.ProcessState{worker}}, 0, waiting, "waits in Redis for a worker"},
 		{"running", job.Job{Status: job.Running, WorkerID: "w", StartedAt: &started}, glance{}, 0, nil, "running on w, for 5 min"},
 		{"completed", job.Job{Status: job.Completed}, glance{}, 0, nil, "done"},
 		{"exhausted", job.Job{Status: job.Dead, FailureCount: 2, MaxAttempts: 2}, glance{}, 0, nil, "failed 2 times, which is all"},

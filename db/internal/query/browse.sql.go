@@ -12,25 +12,31 @@ import (
 
 const browseJobs = `-- name: BrowseJobs :many
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts,
-    j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error
-FROM outbox.jobs AS j
-WHERE j.id = ANY ($1::bigint[])
-  AND ($2::text = '' OR j.queue_name = $2)
-  AND ($3::text IS NULL OR j.kind = $3)
-  AND (cardinality($4::text[]) = 0 OR j.status = ANY ($4))
-  AND ($5::boolean IS NULL OR (j.failure_count > 0) = $5)
-  AND ($6::timestamptz IS NULL OR j.created_at > $6)
-  AND ($7::timestamptz IS NULL OR j.created_at < $7)
+    j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, coalesce(left(j.last_error, $1::integer), '')::text AS last_error
+FROM unnest($2::bigint[]) WITH ORDINALITY AS place (id, n)
+JOIN outbox.jobs AS j ON j.id = place.id
+WHERE ($3::text = '' OR j.queue_name = $3)
+  AND starts_with(j.kind, $4::text)
+  AND ($5::text IS NULL OR j.kind = $5)
+  AND (cardinality($6::text[]) = 0 OR j.status = ANY ($6))
+  AND ($7::boolean IS NULL OR (j.failure_count > 0) = $7)
+  AND ($8::timestamptz IS NULL OR j.created_at > $8)
+  AND ($9::timestamptz IS NULL OR j.created_at < $9)
+ORDER BY place.n
+LIMIT $10
 `
 
 type BrowseJobsParams struct {
+	ErrorChars    int32
 	Ids           []int64
 	QueueName     string
+	KindPrefix    string
 	Kind          *string
 	Statuses      []string
 	Failed        *bool
 	CreatedAfter  *time.Time
 	CreatedBefore *time.Time
+	MaxJobs       int32
 }
 
 type BrowseJobsRow struct {
@@ -50,20 +56,24 @@ type BrowseJobsRow struct {
 	StartedAt    *time.Time
 	FinishedAt   *time.Time
 	WorkerID     *string
-	LastError    *string
+	LastError    string
 }
 
-// Those of some jobs that match, in no order, without payload and headers. No
-// statuses means any; NULL for any kind, failed or not, and any time.
+// The first of some jobs that match, in the order in which they are named, without
+// payload and headers. No statuses means any; NULL for any kind, failed or not, and any
+// time. Errors are cut.
 func (q *Queries) BrowseJobs(ctx context.Context, arg BrowseJobsParams) ([]BrowseJobsRow, error) {
 	rows, err := q.db.Query(ctx, browseJobs,
+		arg.ErrorChars,
 		arg.Ids,
 		arg.QueueName,
+		arg.KindPrefix,
 		arg.Kind,
 		arg.Statuses,
 		arg.Failed,
 		arg.CreatedAfter,
 		arg.CreatedBefore,
+		arg.MaxJobs,
 	)
 	if err != nil {
 		return nil, err
@@ -102,27 +112,35 @@ func (q *Queries) BrowseJobs(ctx context.Context, arg BrowseJobsParams) ([]Brows
 }
 
 const deadPlaces = `-- name: DeadPlaces :many
-SELECT d.dead_at, d.job_id
+SELECT d.dead_at, d.job_id, d.queue_name, d.kind
 FROM outbox.dead_letters AS d
-WHERE (d.dead_at, d.job_id) < ($1::timestamptz, $2::bigint)
+WHERE (d.dead_at, d.job_id) < ($1::timestamptz, $2::bigint) AND d.dead_at > $3::timestamptz
 ORDER BY d.dead_at DESC, d.job_id DESC
-LIMIT $3
+LIMIT $4
 `
 
 type DeadPlacesParams struct {
 	BeforeDeadAt time.Time
 	BeforeID     int64
+	DiedAfter    time.Time
 	Slice        int32
 }
 
 type DeadPlacesRow struct {
-	DeadAt time.Time
-	JobID  int64
+	DeadAt    time.Time
+	JobID     int64
+	QueueName string
+	Kind      string
 }
 
 // The next places of dead jobs, the last to die first (dead_letters_by_age).
 func (q *Queries) DeadPlaces(ctx context.Context, arg DeadPlacesParams) ([]DeadPlacesRow, error) {
-	rows, err := q.db.Query(ctx, deadPlaces, arg.BeforeDeadAt, arg.BeforeID, arg.Slice)
+	rows, err := q.db.Query(ctx, deadPlaces,
+		arg.BeforeDeadAt,
+		arg.BeforeID,
+		arg.DiedAfter,
+		arg.Slice,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +148,12 @@ func (q *Queries) DeadPlaces(ctx context.Context, arg DeadPlacesParams) ([]DeadP
 	var items []DeadPlacesRow
 	for rows.Next() {
 		var i DeadPlacesRow
-		if err := rows.Scan(&i.DeadAt, &i.JobID); err != nil {
+		if err := rows.Scan(
+			&i.DeadAt,
+			&i.JobID,
+			&i.QueueName,
+			&i.Kind,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -158,7 +181,8 @@ type NewestPlacesParams struct {
 // Lists of jobs for people. Each list walks one index, a slice of places at a time,
 // and BrowseJobs shows those of a slice that match: no filter ever reads more than
 // job.BrowseCap places, and none needs an index on a column of outbox.jobs that
-// changes. On a pool whose plans are not pinned.
+// changes. What a place knows of its job beside the order is told with it, so that
+// jobs which cannot match are not read. On a pool whose plans are not pinned.
 // The next places of all jobs, the newest first. Reads jobs_pkey only.
 func (q *Queries) NewestPlaces(ctx context.Context, arg NewestPlacesParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, newestPlaces, arg.BeforeID, arg.Slice)
@@ -314,7 +338,7 @@ func (q *Queries) ReadyPlacesOfQueue(ctx context.Context, arg ReadyPlacesOfQueue
 }
 
 const scheduledPlaces = `-- name: ScheduledPlaces :many
-SELECT s.run_at, s.job_id
+SELECT s.run_at, s.job_id, s.queue_name
 FROM outbox.scheduled AS s
 WHERE (s.run_at, s.job_id) > ($1::timestamptz, $2::bigint)
 ORDER BY s.run_at, s.job_id
@@ -328,8 +352,9 @@ type ScheduledPlacesParams struct {
 }
 
 type ScheduledPlacesRow struct {
-	RunAt time.Time
-	JobID int64
+	RunAt     time.Time
+	JobID     int64
+	QueueName string
 }
 
 // The next places of jobs that are not due yet, in the order in which they fall due
@@ -343,7 +368,7 @@ func (q *Queries) ScheduledPlaces(ctx context.Context, arg ScheduledPlacesParams
 	var items []ScheduledPlacesRow
 	for rows.Next() {
 		var i ScheduledPlacesRow
-		if err := rows.Scan(&i.RunAt, &i.JobID); err != nil {
+		if err := rows.Scan(&i.RunAt, &i.JobID, &i.QueueName); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

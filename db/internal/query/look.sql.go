@@ -10,85 +10,6 @@ import (
 	"time"
 )
 
-const countOut = `-- name: CountOut :many
-SELECT d.queue_name, sum(cardinality(d.job_ids))::bigint AS jobs FROM outbox.dispatches AS d GROUP BY d.queue_name
-`
-
-type CountOutRow struct {
-	QueueName string
-	Jobs      int64
-}
-
-func (q *Queries) CountOut(ctx context.Context) ([]CountOutRow, error) {
-	rows, err := q.db.Query(ctx, countOut)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []CountOutRow
-	for rows.Next() {
-		var i CountOutRow
-		if err := rows.Scan(&i.QueueName, &i.Jobs); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const countReady = `-- name: CountReady :one
-SELECT count(*)::bigint AS jobs
-FROM (SELECT FROM outbox.ready AS r WHERE r.queue_name = $1 LIMIT $2) AS head
-`
-
-type CountReadyParams struct {
-	QueueName string
-	Cap       int32
-}
-
-// Counts no further than the cap.
-func (q *Queries) CountReady(ctx context.Context, arg CountReadyParams) (int64, error) {
-	row := q.db.QueryRow(ctx, countReady, arg.QueueName, arg.Cap)
-	var jobs int64
-	err := row.Scan(&jobs)
-	return jobs, err
-}
-
-const countScheduled = `-- name: CountScheduled :many
-SELECT head.queue_name, count(*)::bigint AS jobs
-FROM (SELECT s.queue_name FROM outbox.scheduled AS s ORDER BY s.run_at, s.job_id LIMIT $1) AS head
-GROUP BY head.queue_name
-`
-
-type CountScheduledRow struct {
-	QueueName string
-	Jobs      int64
-}
-
-// Scheduled jobs by queue, of the first so many to fall due.
-func (q *Queries) CountScheduled(ctx context.Context, cap int32) ([]CountScheduledRow, error) {
-	rows, err := q.db.Query(ctx, countScheduled, cap)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []CountScheduledRow
-	for rows.Next() {
-		var i CountScheduledRow
-		if err := rows.Scan(&i.QueueName, &i.Jobs); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const getJob = `-- name: GetJob :one
 
 SELECT j.id, j.queue_name, j.kind, j.payload, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error, j.headers FROM outbox.jobs AS j WHERE j.id = $1
@@ -208,22 +129,87 @@ func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]OutboxAttemp
 	return items, nil
 }
 
-const oldestReady = `-- name: OldestReady :one
-SELECT min(j.run_at)::timestamptz AS oldest_at, (extract(epoch FROM clock_timestamp() - min(j.run_at)) * 1000)::bigint AS age_ms
-FROM (SELECT r.job_id FROM outbox.ready AS r WHERE r.queue_name = $1 ORDER BY r.priority, r.job_id LIMIT 100) AS head
-JOIN outbox.jobs AS j ON j.id = head.job_id
-HAVING count(*) > 0
+const queueFigures = `-- name: QueueFigures :many
+WITH later AS (
+    SELECT head.queue_name, count(*) AS jobs
+    FROM (SELECT s.queue_name FROM outbox.scheduled AS s ORDER BY s.run_at, s.job_id LIMIT $1) AS head
+    GROUP BY head.queue_name
+),
+away AS (
+    SELECT d.queue_name, sum(cardinality(d.job_ids)) AS jobs
+    FROM outbox.dispatches AS d
+    GROUP BY d.queue_name
+)
+SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
+    due.jobs::bigint AS ready, coalesce(later.jobs, 0)::bigint AS scheduled, coalesce(away.jobs, 0)::bigint AS out,
+    coalesce(first.run_at, 'epoch')::timestamptz AS oldest_at,
+    coalesce(extract(epoch FROM clock_timestamp() - first.run_at) * 1000, 0)::bigint AS oldest_age_ms
+FROM outbox.queues AS q
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs FROM (SELECT FROM outbox.ready AS r WHERE r.queue_name = q.name LIMIT $1) AS few
+) AS due
+CROSS JOIN LATERAL (
+    SELECT min(j.run_at) AS run_at
+    FROM (SELECT r.job_id FROM outbox.ready AS r WHERE r.queue_name = q.name ORDER BY r.priority, r.job_id LIMIT 100) AS head
+    JOIN outbox.jobs AS j ON j.id = head.job_id
+) AS first
+LEFT JOIN later ON later.queue_name = q.name
+LEFT JOIN away ON away.queue_name = q.name
+WHERE $2::text = '' OR q.name = $2
+ORDER BY q.name
 `
 
-type OldestReadyRow struct {
-	OldestAt time.Time
-	AgeMs    int64
+type QueueFiguresParams struct {
+	Cap       int32
+	QueueName string
 }
 
-// The longest-waiting of the first hundred due jobs, and for how long it has waited.
-func (q *Queries) OldestReady(ctx context.Context, queueName string) (OldestReadyRow, error) {
-	row := q.db.QueryRow(ctx, oldestReady, queueName)
-	var i OldestReadyRow
-	err := row.Scan(&i.OldestAt, &i.AgeMs)
-	return i, err
+type QueueFiguresRow struct {
+	Name        string
+	Paused      bool
+	WindowSize  int32
+	Epoch       int64
+	Life        string
+	EpochAgeMs  int64
+	Ready       int64
+	Scheduled   int64
+	Out         int64
+	OldestAt    time.Time
+	OldestAgeMs int64
+}
+
+// Every queue, or the one that is named, with what Postgres has of it. Due jobs are
+// counted no further than the cap of each queue, scheduled ones among the first so many
+// of all to fall due. Since when jobs are due is said of the first hundred in the order
+// of the claim; 1970 when there is none.
+func (q *Queries) QueueFigures(ctx context.Context, arg QueueFiguresParams) ([]QueueFiguresRow, error) {
+	rows, err := q.db.Query(ctx, queueFigures, arg.Cap, arg.QueueName)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []QueueFiguresRow
+	for rows.Next() {
+		var i QueueFiguresRow
+		if err := rows.Scan(
+			&i.Name,
+			&i.Paused,
+			&i.WindowSize,
+			&i.Epoch,
+			&i.Life,
+			&i.EpochAgeMs,
+			&i.Ready,
+			&i.Scheduled,
+			&i.Out,
+			&i.OldestAt,
+			&i.OldestAgeMs,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -51,38 +51,10 @@ func (q *Queries) DeleteJob(ctx context.Context, id int64) (bool, error) {
 	return done, err
 }
 
-const getQueue = `-- name: GetQueue :one
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms
-FROM outbox.queues AS q
-WHERE q.name = $1
-`
-
-type GetQueueRow struct {
-	Name       string
-	Paused     bool
-	WindowSize int32
-	Epoch      int64
-	Life       string
-	EpochAgeMs int64
-}
-
-func (q *Queries) GetQueue(ctx context.Context, name string) (GetQueueRow, error) {
-	row := q.db.QueryRow(ctx, getQueue, name)
-	var i GetQueueRow
-	err := row.Scan(
-		&i.Name,
-		&i.Paused,
-		&i.WindowSize,
-		&i.Epoch,
-		&i.Life,
-		&i.EpochAgeMs,
-	)
-	return i, err
-}
-
 const listProcesses = `-- name: ListProcesses :many
 SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs,
-    (extract(epoch FROM clock_timestamp() - p.beat_at) * 1000)::bigint AS beat_age_ms
+    (extract(epoch FROM clock_timestamp() - p.beat_at) * 1000)::bigint AS beat_age_ms,
+    coalesce(extract(epoch FROM clock_timestamp() - p.redis_at) * 1000, -1)::bigint AS redis_age_ms
 FROM outbox.processes AS p
 WHERE $1::text = '' OR p.role = $1
 ORDER BY p.role, p.started_at, p.id
@@ -95,15 +67,16 @@ type ListProcessesParams struct {
 }
 
 type ListProcessesRow struct {
-	ID        string
-	Role      string
-	Host      string
-	Pid       int32
-	StartedAt time.Time
-	BeatAt    time.Time
-	RedisAt   *time.Time
-	Epochs    []byte
-	BeatAgeMs int64
+	ID         string
+	Role       string
+	Host       string
+	Pid        int32
+	StartedAt  time.Time
+	BeatAt     time.Time
+	RedisAt    *time.Time
+	Epochs     []byte
+	BeatAgeMs  int64
+	RedisAgeMs int64
 }
 
 // Relays and workers, with ages by Postgres' clock; silent ones are gone after an hour.
@@ -126,6 +99,7 @@ func (q *Queries) ListProcesses(ctx context.Context, arg ListProcessesParams) ([
 			&i.RedisAt,
 			&i.Epochs,
 			&i.BeatAgeMs,
+			&i.RedisAgeMs,
 		); err != nil {
 			return nil, err
 		}
