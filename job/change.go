@@ -7,7 +7,7 @@ import (
 
 // Actor is a person, or a program that a key was given to, who changes something.
 type Actor struct {
-	Principal string // "key:<id>", "config", "local", or "cli:<user of the operating system>"
+	Principal string // "key:<id>", "config", "local", "cli:<user of the operating system>", or "push" for what a push process decides
 	RequestID string // "" on the command line
 	IP        string // "" on the command line
 }

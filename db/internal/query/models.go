@@ -85,6 +85,22 @@ type OutboxDispatch struct {
 	CreatedAt  time.Time
 }
 
+type OutboxEndpoint struct {
+	QueueName      string
+	Url            string
+	Secret         string
+	OldSecret      *string
+	OldSecretUntil *time.Time
+	TimeoutMs      int32
+	MaxInFlight    int32
+	RatePerSecond  float64
+	DisabledAt     *time.Time
+	DisabledReason string
+	PausedQueue    bool
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
 type OutboxJob struct {
 	ID           int64
 	QueueName    string
