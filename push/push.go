@@ -1,0 +1,255 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/penguinmails/rookery/job"
+	"github.com/penguinmails/rookery/workers"
+)
+
+const (
+	lookEvery  = 2 * time.Second
+	againAfter = 2 * time.Second  // a worker that could not be made, or that failed
+	storeTime  = 10 * time.Second // the deadline of one call to Postgres
+)
+
+// Store is where endpoints are kept: Postgres.
+type Store interface {
+	// SignedEndpoints lists endpoints with the secrets that sign at this moment, the
+	// disabled ones too.
+	SignedEndpoints(ctx context.Context) ([]job.Endpoint, error)
+	// DisableEndpoint stops deliveries to url and pauses the queue; false: somebody
+	// else had, or the endpoint is another now.
+	DisableEndpoint(ctx context.Context, queue, url, reason string) (bool, error)
+}
+
+// Runner is a worker that was made and not run yet.
+type Runner interface {
+	// Run takes and runs jobs until ctx ends, and returns when they have ended.
+	Run(ctx context.Context) error
+}
+
+// NewWorker makes a worker that runs the jobs of one queue with h, at most slots at
+// once, and without a timeout of its own: h has one.
+type NewWorker func(queue string, slots int, h workers.Handler) (Runner, error)
+
+// Options of a [Push]. The zero value works.
+type Options struct {
+	Registerer prometheus.Registerer // nil: metrics are kept but not registered
+	Logger     *slog.Logger          // nil: nothing is logged
+}
+
+// Push delivers the jobs of every queue that has an endpoint.
+type Push struct {
+	store     Store
+	client    *Client
+	newWorker NewWorker
+	metrics   *metrics
+	log       *slog.Logger
+
+	ran    atomic.Bool
+	news   chan struct{} // an endpoint was disabled: look now
+	blind  bool          // the last look failed
+	lines  map[string]*line
+	last   map[string]<-chan struct{} // closed when the last line of a queue has ended
+	seen   map[string]bool            // queues with gauges
+	ending sync.WaitGroup
+}
+
+// line is one queue's worker, from its start to its end.
+type line struct {
+	target *target
+	slots  int
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+// New returns a Push that is to be run. Several processes may run one each: every limit
+// of an endpoint is then that of each.
+func New(store Store, client *Client, newWorker NewWorker, o Options) (*Push, error) {
+	if store == nil || client == nil || newWorker == nil {
+		return nil, errors.New("new push: store, client and newWorker are needed")
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("new push: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Push{
+		store: store, client: client, newWorker: newWorker, metrics: m, log: o.Logger, news: make(chan struct{}, 1),
+		lines: map[string]*line{}, last: map[string]<-chan struct{}{},
+	}, nil
+}
+
+// Run delivers until ctx ends, and then stops every worker as [workers.Worker.Run]
+// does. Changed endpoints count within seconds. Postgres being away changes nothing: what
+// was known of endpoints stands. Run may be called once.
+func (p *Push) Run(ctx context.Context) error {
+	if p.ran.Swap(true) {
+		return errors.New("run push: it has been run before")
+	}
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		p.look(ctx)
+		select {
+		case <-ctx.Done():
+		case <-p.news:
+		case <-t.C:
+		}
+	}
+	for queue := range p.lines {
+		p.end(queue)
+	}
+	p.ending.Wait()
+	p.client.Close()
+	return nil
+}
+
+// look brings the lines to what the endpoints are now.
+func (p *Push) look(ctx context.Context) {
+	asking, stop := context.WithTimeout(ctx, storeTime)
+	defer stop()
+	endpoints, err := p.store.SignedEndpoints(asking)
+	if err != nil {
+		if !p.blind && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "endpoints cannot be read", keyError, err)
+		}
+		p.blind = true
+		return
+	}
+	p.blind = false
+	wanted := map[string]bool{}
+	for _, e := range endpoints {
+		disabled := 0.0
+		if e.DisabledAt != nil {
+			disabled = 1
+		} else {
+			wanted[e.QueueName] = true
+			p.follow(ctx, e)
+		}
+		p.metrics.disabled.WithLabelValues(e.QueueName).Set(disabled)
+	}
+	for queue := range p.lines {
+		if !wanted[queue] {
+			p.end(queue)
+		}
+	}
+	p.tidy(endpoints)
+}
+
+// follow has the line of an endpoint do as it says. Another number of slots takes
+// another worker, which begins when the requests under way have ended.
+func (p *Push) follow(ctx context.Context, e job.Endpoint) {
+	l := p.lines[e.QueueName]
+	switch {
+	case l == nil:
+		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, disable: p.disable}
+		t.endpoint.Store(&e)
+		p.begin(ctx, e, t)
+		p.log.InfoContext(ctx, "endpoint is delivered to", keyQueue, e.QueueName, keySlots, e.MaxInFlight)
+	case l.slots != e.MaxInFlight:
+		l.target.endpoint.Store(&e)
+		l.target.gate.set(e.MaxInFlight, e.RatePerSecond)
+		l.stop()
+		p.begin(ctx, e, l.target)
+	default:
+		l.target.endpoint.Store(&e)
+		l.target.gate.set(e.MaxInFlight, e.RatePerSecond)
+	}
+	p.metrics.limit.WithLabelValues(e.QueueName).Set(p.lines[e.QueueName].target.gate.present())
+}
+
+// begin starts a line, once the queue's last one has ended.
+func (p *Push) begin(ctx context.Context, e job.Endpoint, t *target) {
+	running, stop := context.WithCancel(ctx)
+	l := &line{target: t, slots: e.MaxInFlight, stop: stop, done: make(chan struct{})}
+	before := p.last[e.QueueName]
+	p.lines[e.QueueName], p.last[e.QueueName] = l, l.done
+	p.ending.Go(func() {
+		defer close(l.done)
+		if before != nil {
+			<-before
+		}
+		p.work(running, e.QueueName, l)
+	})
+}
+
+// work runs a line's worker, and another one if that fails, until ctx ends.
+func (p *Push) work(ctx context.Context, queue string, l *line) {
+	for ctx.Err() == nil {
+		w, err := p.newWorker(queue, l.slots, l.target)
+		if err == nil {
+			err = w.Run(ctx)
+		}
+		if err != nil {
+			p.log.ErrorContext(ctx, "push worker failed", keyQueue, queue, keyError, err)
+		}
+		if ctx.Err() == nil {
+			_ = await(ctx, nil, againAfter)
+		}
+	}
+}
+
+// end has a queue delivered to no more. What waits at the gate goes back at once.
+func (p *Push) end(queue string) {
+	l := p.lines[queue]
+	l.stop()
+	l.target.gate.close()
+	p.metrics.limit.DeleteLabelValues(queue)
+	delete(p.lines, queue)
+}
+
+// tidy forgets queues that have no endpoint any more.
+func (p *Push) tidy(endpoints []job.Endpoint) {
+	seen := map[string]bool{}
+	for _, e := range endpoints {
+		seen[e.QueueName] = true
+	}
+	for queue := range p.seen {
+		if !seen[queue] {
+			p.metrics.forget(queue)
+		}
+	}
+	p.seen = seen
+	for queue, done := range p.last {
+		select {
+		case <-done:
+			delete(p.last, queue)
+		default:
+		}
+	}
+}
+
+// disable stops deliveries to an endpoint that wants no more.
+func (p *Push) disable(ctx context.Context, e *job.Endpoint, reason string) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+	defer stop()
+	switch done, err := p.store.DisableEndpoint(ctx, e.QueueName, e.URL, reason); {
+	case err != nil: // the next answer will say the same
+		p.log.WarnContext(ctx, "endpoint not disabled", keyQueue, e.QueueName, keyError, err)
+	case done:
+		p.log.ErrorContext(ctx, "endpoint disabled, queue paused", keyQueue, e.QueueName)
+	}
+	select {
+	case p.news <- struct{}{}:
+	default:
+	}
+}
+
+// The keys of log lines.
+const (
+	keyQueue = "queue_name"
+	keySlots = "slots"
+	keyError = "error"
+)
