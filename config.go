@@ -91,6 +91,9 @@ func configOf(read func(string) string) (Config, error) {
 	if c.UI, err = uiOf(read("ROOKERY_UI")); err != nil {
 		return c, err
 	}
+	if c.Push, err = pushOf(read); err != nil {
+		return c, err
+	}
 	if c.Spool, err = spoolOf(read); err != nil {
 		return c, err
 	}

@@ -20,6 +20,8 @@ func rolesOf(part string) []string {
 		return []string{db.WorkerRole}
 	case "api":
 		return []string{db.APIRole}
+	case "push":
+		return []string{db.WorkerRole, db.APIRole}
 	case "serve":
 		return []string{db.RelayRole, db.APIRole}
 	}
@@ -49,7 +51,7 @@ func doctorRights(f db.Facts, parts []string) (out []Finding) {
 	for _, part := range parts {
 		roles := rolesOf(part)
 		if roles == nil {
-			out = append(out, Finding{Subject: "roles", Problem: fmt.Sprintf("there is no part %q", part), Remedy: "ask for relay, worker, api or serve"})
+			out = append(out, Finding{Subject: "roles", Problem: fmt.Sprintf("there is no part %q", part), Remedy: "ask for relay, worker, push, api or serve"})
 		}
 		wanted = append(wanted, roles...)
 	}

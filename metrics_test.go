@@ -32,6 +32,9 @@ func registered(t *testing.T) *prometheus.Registry {
 	if _, err := svc.API(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := svc.Push(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := svc.ProgramWorker(rookery.Program{Queues: []string{"q"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,7 @@ type Config struct {
 	TLSCert     string        // PEM file; with TLSKey the API speaks TLS
 	TLSKey      string        // PEM file
 	UI          UI            // the dashboard; the zero value serves it with the API
+	Push        Push          // where jobs may be delivered to
 	Spool       Spool         // keeps the API's jobs in Redis while Postgres is away; the zero value does not
 	LogLevel    slog.Level
 	LogFormat   string // text or json; "" means text

@@ -117,7 +117,7 @@ func doctorCommand(s *settings) *cobra.Command {
 			return nil
 		},
 	}
-	doctor.Flags().StringSliceVar(&parts, "for", nil, "what is to run as this user: relay, worker, api, serve (default: any of them)")
+	doctor.Flags().StringSliceVar(&parts, "for", nil, "what is to run as this user: relay, worker, push, api, serve (default: any of them)")
 	wakeFlag(doctor, &wake)
 	return doctor
 }

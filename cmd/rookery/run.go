@@ -20,6 +20,8 @@ func serveCommand(s *settings) *cobra.Command {
 		doors doors
 		spool rookery.Spool
 		ui    rookery.UI
+		push  bool
+		allow allowed
 	)
 	c := &cobra.Command{
 		Use:   "serve",
@@ -41,6 +43,12 @@ func serveCommand(s *settings) *cobra.Command {
 				return err
 			}
 			setUI(cmd, ui, &config.UI)
+			if cmd.Flags().Changed("push") {
+				config.Push.On = push
+			}
+			if err := allow.set(cmd, &config.Push); err != nil {
+				return err
+			}
 			return withService(cmd.Context(), config, func(ctx context.Context, svc *rookery.Service) error {
 				if err := svc.CheckSchema(ctx); err != nil {
 					return err
@@ -53,6 +61,14 @@ func serveCommand(s *settings) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				runs := []func(context.Context) error{relay.Run, api.Run}
+				if config.Push.On {
+					p, err := svc.Push()
+					if err != nil {
+						return err
+					}
+					runs = append(runs, p.Run)
+				}
 				if err := api.Listen(); err != nil {
 					return err
 				}
@@ -61,7 +77,7 @@ func serveCommand(s *settings) *cobra.Command {
 					scheme = "https"
 				}
 				fmt.Fprintf(os.Stderr, "rookery: listening on %s://%s\n", scheme, api.Addr())
-				return runAll(ctx, relay.Run, api.Run)
+				return runAll(ctx, runs...)
 			})
 		},
 	}
@@ -69,6 +85,8 @@ func serveCommand(s *settings) *cobra.Command {
 	wakeFlag(c, &wake)
 	doors.flags(c)
 	uiFlags(c, &ui)
+	c.Flags().BoolVar(&push, "push", false, "deliver the jobs of queues with an endpoint too, as rookery push does (default ROOKERY_PUSH)")
+	allow.flags(c)
 	c.Flags().BoolVar(&spool.On, "spool", false, "while Postgres is away keep jobs in Redis and answer 202: weaker than a 201, see docs/errors.md (default ROOKERY_SPOOL)")
 	c.Flags().Int64Var(&spool.Entries, "spool-entries", 0, "most requests to keep (default ROOKERY_SPOOL_ENTRIES or 100,000)")
 	c.Flags().Int64Var(&spool.Bytes, "spool-bytes", 0, "most bytes to keep (default ROOKERY_SPOOL_BYTES or 64 MB)")

@@ -72,15 +72,17 @@ func newBells(rdb redis.UniversalClient, log *slog.Logger) *bells {
 
 // blocking returns a second client for the server of rdb.
 func blocking(rdb redis.UniversalClient) (second redis.UniversalClient, cluster bool) {
-	const readTimeout = 3 * maxWait
+	// One connection for each worker of a process, and in a cluster for each queue: they
+	// are made when they are needed. With fewer, workers would wait for one another.
+	const readTimeout, mostConns = 3 * maxWait, 1000
 	switch c := rdb.(type) {
 	case *redis.Client:
 		o := *c.Options()
-		o.ReadTimeout, o.MinIdleConns = readTimeout, 0
+		o.ReadTimeout, o.MinIdleConns, o.PoolSize = readTimeout, 0, max(o.PoolSize, mostConns)
 		return redis.NewClient(&o), false
 	case *redis.ClusterClient:
 		o := *c.Options()
-		o.ReadTimeout, o.MinIdleConns = readTimeout, 0
+		o.ReadTimeout, o.MinIdleConns, o.PoolSize = readTimeout, 0, max(o.PoolSize, mostConns)
 		return redis.NewClusterClient(&o), true
 	}
 	return rdb, true // unknown: one bell a call is right everywhere

@@ -17,6 +17,8 @@ func rolesOf(command string) []string {
 		return []string{"rookery_relay"}
 	case "worker", "bench":
 		return []string{"rookery_worker"}
+	case "push":
+		return []string{"rookery_worker", "rookery_api"}
 	case "serve":
 		return []string{"rookery_relay", "rookery_api"}
 	case "migrate", "seals":
@@ -30,7 +32,7 @@ func rolesOf(command string) []string {
 // login makes all users that a test may need.
 func (w *world) login() {
 	w.t.Helper()
-	for _, command := range []string{"relay", "worker", "serve", "doctor", "jobs"} {
+	for _, command := range []string{"relay", "worker", "push", "serve", "doctor", "jobs"} {
 		w.as(rolesOf(command)...)
 	}
 }
