@@ -89,6 +89,7 @@ func matching(ctx context.Context, q *query.Queries, l job.Listing, places []pla
 		a.ErrorChars = int32(l.ErrorChars)
 	}
 	a.Statuses, a.Failed = statusesOf(l.Status)
+	a.Queues = append([]string{}, l.Queues...)
 	for _, at := range places {
 		if !at.other {
 			a.Ids = append(a.Ids, at.ID)

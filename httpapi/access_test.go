@@ -213,25 +213,3 @@ func TestIdempotencyKey_WithoutSpool(t *testing.T) {
 		t.Errorf("%d jobs, want 2", len(keyed.jobs))
 	}
 }
-
-// What does not ask yet which queues a key is for lets none in that is for some only.
-func TestKeys_BoundToQueuesAreKeptFromAdminRoutes(t *testing.T) {
-	t.Parallel()
-	f := &fakeKeys{}
-	s := newServer(t, &fakeJobs{}, everything(f))
-	scopes := []job.Scope{job.ScopeJobsRead, job.ScopeJobsWrite, job.ScopeQueuesAdmin}
-	bound, _ := f.give(scopes, "mail")
-	free, _ := f.give(scopes)
-	for _, at := range []struct{ method, target string }{
-		{"GET", "/v1/jobs"}, {"GET", "/v1/queues/mail"}, {"GET", "/v1/workers"}, {"GET", "/v1/stats"},
-		{"POST", "/v1/jobs/1/cancel"}, {"POST", "/v1/jobs/1/redrive"}, {"POST", "/v1/jobs/1/clone"}, {"DELETE", "/v1/jobs/1"},
-		{"POST", "/v1/queues/mail/pause"}, {"POST", "/v1/queues/mail/resume"}, {"PATCH", "/v1/queues/mail"},
-	} {
-		if w := asKey(s, bound, at.method, at.target, "{}"); w.Code != http.StatusForbidden {
-			t.Errorf("%s %s with a key for the queue mail = %d, want 403", at.method, at.target, w.Code)
-		}
-		if w := asKey(s, free, at.method, at.target, "{}"); w.Code == http.StatusForbidden {
-			t.Errorf("%s %s with a key for every queue = 403 %s", at.method, at.target, w.Body)
-		}
-	}
-}

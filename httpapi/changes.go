@@ -35,6 +35,10 @@ func (s *Server) changeJob(ctx context.Context, r request, action string, change
 	// Once begun it is not called off by a client that hangs up, as an insert is not.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	defer cancel()
+	queue, err := s.needJob(ctx, id)
+	if err != nil {
+		return answer{}, err
+	}
 	done, err := change(ctx, id)
 	if err != nil {
 		return answer{}, fmt.Errorf("change job: %w", err)
@@ -42,7 +46,7 @@ func (s *Server) changeJob(ctx context.Context, r request, action string, change
 	if !done {
 		return answer{}, newProblem(http.StatusConflict, codeWrongStatus, refused)
 	}
-	s.audit(ctx, action, r.id, "", nil)
+	s.audit(ctx, action, r.id, queue, nil)
 	return answer{status: http.StatusOK, body: changedJob{id, to}}, nil
 }
 
@@ -67,12 +71,16 @@ func (s *Server) cloneJob(ctx context.Context, r request) (answer, error) {
 	}
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout)
 	defer cancel()
+	queue, err := s.needJob(work, of)
+	if err != nil {
+		return answer{}, err
+	}
 	id, err := s.o.Admin.Jobs.Clone(work, of)
 	if err != nil {
 		return answer{}, insertProblem(ctx, "", fmt.Errorf("clone: %w", err))
 	}
 	s.m.inserted.WithLabelValues("clone").Inc()
-	s.audit(ctx, "job.clone", strconv.FormatInt(id, 10), "", map[string]int64{"of": of})
+	s.audit(ctx, "job.clone", strconv.FormatInt(id, 10), queue, map[string]int64{"of": of})
 	return answer{
 		status:   http.StatusCreated,
 		location: "/v1/jobs/" + strconv.FormatInt(id, 10),

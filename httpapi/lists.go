@@ -27,7 +27,7 @@ type jobList struct {
 // listJobs answers GET /v1/jobs: a page without payloads and headers, and no total,
 // which would cost as much as reading all.
 func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
-	l, err := listingOf(r)
+	l, err := listingOf(r, s.principal(ctx))
 	if err != nil {
 		return answer{}, err
 	}
@@ -41,15 +41,15 @@ func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
 	for i, j := range page.Jobs {
 		out.Data[i] = inUTC(j)
 	}
-	if page.Capped {
+	if page.Capped && len(l.Queues) == 0 { // else it may be the place of another's job
 		out.ScannedTo = page.Next
 		out.ScannedTo.At = out.ScannedTo.At.UTC()
 	}
 	return answer{status: http.StatusOK, body: out}, nil
 }
 
-// listingOf reads the query of GET /v1/jobs.
-func listingOf(r request) (job.Listing, error) {
+// listingOf reads the query of GET /v1/jobs, as who asks it.
+func listingOf(r request, who Principal) (job.Listing, error) {
 	l := job.Listing{Limit: defaultLimit}
 	if err := r.allow("queue_name", "kind", "status", "created_after", "created_before", "died_after", "limit", "cursor"); err != nil {
 		return l, err
@@ -81,6 +81,9 @@ func listingOf(r request) (job.Listing, error) {
 	}
 	if err := l.Check(); err != nil {
 		return l, lookProblem(err)
+	}
+	if l, err = who.bind(l); err != nil {
+		return l, err
 	}
 	if s := r.query.Get("cursor"); s != "" {
 		l.From, err = decodeCursor(l, s)

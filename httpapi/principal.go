@@ -94,7 +94,7 @@ func (s *Server) needQueue(ctx context.Context, queue string) error {
 	if s.principal(ctx).Sees(queue) {
 		return nil
 	}
-	return newProblem(http.StatusForbidden, codeForbidden, "the key is not for the queue "+queue)
+	return foreignQueue(queue)
 }
 
 // forbidden says which scope is missing, to people and, as RFC 6750 has it, to programs.

@@ -11,7 +11,7 @@ import (
 
 // getQueue answers GET /v1/queues/{name}.
 func (s *Server) getQueue(ctx context.Context, r request) (answer, error) {
-	name, err := queueOf(r)
+	name, err := s.queueOf(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -66,7 +66,7 @@ func decodeWindow(body []byte) (size int, err error) {
 
 // changeQueue does one thing to the queue of the path, and answers with its figures.
 func (s *Server) changeQueue(ctx context.Context, r request, action string, detail any, change func(context.Context, string) error) (answer, error) {
-	name, err := queueOf(r)
+	name, err := s.queueOf(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -92,8 +92,9 @@ func (s *Server) queue(ctx context.Context, name string) (answer, error) {
 	return answer{status: http.StatusOK, body: q}, nil
 }
 
-// queueOf returns the queue of the path; these requests have no parameters.
-func queueOf(r request) (string, error) {
+// queueOf returns the queue of the path, if the caller's key is for it; these requests
+// have no parameters.
+func (s *Server) queueOf(ctx context.Context, r request) (string, error) {
 	if err := r.allow(); err != nil {
 		return "", err
 	}
@@ -101,7 +102,7 @@ func queueOf(r request) (string, error) {
 	if err := job.CheckQueueName(r.name); errors.As(err, &field) {
 		return "", invalidParameter("name", field.Problem)
 	}
-	return r.name, nil
+	return r.name, s.needQueue(ctx, r.name)
 }
 
 // queueLoad is what an autoscaler wants to know of a queue.
@@ -127,6 +128,7 @@ func (s *Server) getStats(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("read queues: %w", err)
 	}
+	stats = s.visible(ctx, stats)
 	loads := make([]queueLoad, len(stats)) // never null
 	for i, q := range stats {
 		loads[i] = loadOf(q)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-
-	"github.com/penguinmails/rookery/job"
 )
 
 // listQueues answers GET /v1/queues.
@@ -19,12 +17,9 @@ func (s *Server) listQueues(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("read queues: %w", err)
 	}
-	queues, who := make([]job.QueueStats, 0, len(stats)), s.principal(ctx) // never null
-	for _, q := range stats {
-		if who.Sees(q.Name) {
-			q.OldestAt = utc(q.OldestAt)
-			queues = append(queues, q)
-		}
+	queues := s.visible(ctx, stats)
+	for i := range queues {
+		queues[i].OldestAt = utc(queues[i].OldestAt)
 	}
 	return answer{status: http.StatusOK, body: map[string]any{"queues": queues}}, nil
 }

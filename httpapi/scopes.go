@@ -32,10 +32,9 @@ type access struct {
 // [job.ScopeAdmin], and fails a test.
 func routeAccess() map[route]access {
 	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
-	// These do not ask yet which queues a key is for, so they take one for all.
-	reads := access{scope: job.ScopeJobsRead, whole: true}
-	writes := access{scope: job.ScopeJobsWrite, whole: true}
-	queues := access{scope: job.ScopeQueuesAdmin, whole: true}
+	reads := access{scope: job.ScopeJobsRead}
+	writes := access{scope: job.ScopeJobsWrite}
+	queues := access{scope: job.ScopeQueuesAdmin}
 	return map[route]access{
 		{get, routeLive}:         {},
 		{get, routeReady}:        {},
@@ -58,9 +57,10 @@ func routeAccess() map[route]access {
 		{get, routeUIBare}: {scope: job.ScopeAdmin},
 		{get, routeStream}: {scope: job.ScopeAdmin},
 
-		{get, "/v1/jobs"}:                 reads,
-		{get, "/v1/queues/:name"}:         reads,
-		{get, "/v1/workers"}:              reads,
+		{get, "/v1/jobs"}:         reads,
+		{get, "/v1/queues/:name"}: reads,
+		// A process serves many queues, and says which: what is left of it without the others' is no answer.
+		{get, "/v1/workers"}:              {scope: job.ScopeJobsRead, whole: true},
 		{get, "/v1/stats"}:                reads,
 		{post, "/v1/jobs/:id/cancel"}:     writes,
 		{post, "/v1/jobs/:id/redrive"}:    writes,

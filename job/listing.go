@@ -40,6 +40,7 @@ func CheckFilter(status string) error {
 // they are claimed (over all queues: by queue first), scheduled and retrying as they
 // fall due, dead the last to die first, everything else the newest first.
 type Listing struct {
+	Queues        []string  // jobs of these only: names, or beginnings that end in *; none: of all
 	QueueName     string    // "" means all queues
 	Kind          *string   // nil means any, and email.* every kind that begins with email.; a kind may be empty
 	Status        string    // "" or one of [Filters]

@@ -60,13 +60,16 @@ LIMIT @slice;
 
 -- name: BrowseJobs :many
 -- The first of some jobs that match, in the order in which they are named, without
--- payload and headers. No statuses means any; NULL for any kind, failed or not, and any
--- time. Errors are cut.
+-- payload and headers. No statuses means any, no queues all, and one that ends in * all
+-- that begin so; NULL any kind, failed or not, any time. Errors are cut.
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts,
     j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, coalesce(left(j.last_error, @error_chars::integer), '')::text AS last_error
 FROM unnest(@ids::bigint[]) WITH ORDINALITY AS place (id, n)
 JOIN outbox.jobs AS j ON j.id = place.id
 WHERE (@queue_name::text = '' OR j.queue_name = @queue_name)
+  AND (cardinality(@queues::text[]) = 0 OR EXISTS (
+    SELECT FROM unnest(@queues) AS mine (name)
+    WHERE CASE WHEN mine.name LIKE '%*' THEN starts_with(j.queue_name, left(mine.name, -1)) ELSE j.queue_name = mine.name END))
   AND starts_with(j.kind, @kind_prefix::text)
   AND (sqlc.narg(kind)::text IS NULL OR j.kind = sqlc.narg(kind))
   AND (cardinality(@statuses::text[]) = 0 OR j.status = ANY (@statuses))

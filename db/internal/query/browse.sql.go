@@ -16,20 +16,24 @@ SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attemp
 FROM unnest($2::bigint[]) WITH ORDINALITY AS place (id, n)
 JOIN outbox.jobs AS j ON j.id = place.id
 WHERE ($3::text = '' OR j.queue_name = $3)
-  AND starts_with(j.kind, $4::text)
-  AND ($5::text IS NULL OR j.kind = $5)
-  AND (cardinality($6::text[]) = 0 OR j.status = ANY ($6))
-  AND ($7::boolean IS NULL OR (j.failure_count > 0) = $7)
-  AND ($8::timestamptz IS NULL OR j.created_at > $8)
-  AND ($9::timestamptz IS NULL OR j.created_at < $9)
+  AND (cardinality($4::text[]) = 0 OR EXISTS (
+    SELECT FROM unnest($4) AS mine (name)
+    WHERE CASE WHEN mine.name LIKE '%*' THEN starts_with(j.queue_name, left(mine.name, -1)) ELSE j.queue_name = mine.name END))
+  AND starts_with(j.kind, $5::text)
+  AND ($6::text IS NULL OR j.kind = $6)
+  AND (cardinality($7::text[]) = 0 OR j.status = ANY ($7))
+  AND ($8::boolean IS NULL OR (j.failure_count > 0) = $8)
+  AND ($9::timestamptz IS NULL OR j.created_at > $9)
+  AND ($10::timestamptz IS NULL OR j.created_at < $10)
 ORDER BY place.n
-LIMIT $10
+LIMIT $11
 `
 
 type BrowseJobsParams struct {
 	ErrorChars    int32
 	Ids           []int64
 	QueueName     string
+	Queues        []string
 	KindPrefix    string
 	Kind          *string
 	Statuses      []string
@@ -60,13 +64,14 @@ type BrowseJobsRow struct {
 }
 
 // The first of some jobs that match, in the order in which they are named, without
-// payload and headers. No statuses means any; NULL for any kind, failed or not, and any
-// time. Errors are cut.
+// payload and headers. No statuses means any, no queues all, and one that ends in * all
+// that begin so; NULL any kind, failed or not, any time. Errors are cut.
 func (q *Queries) BrowseJobs(ctx context.Context, arg BrowseJobsParams) ([]BrowseJobsRow, error) {
 	rows, err := q.db.Query(ctx, browseJobs,
 		arg.ErrorChars,
 		arg.Ids,
 		arg.QueueName,
+		arg.Queues,
 		arg.KindPrefix,
 		arg.Kind,
 		arg.Statuses,
