@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"os/user"
 	"slices"
 	"strconv"
 
@@ -43,7 +41,7 @@ func CreateKey(ctx context.Context, url string, k job.APIKey) (text string, made
 	text, id, hash := job.NewKey()
 	k.ID = id
 	err = withStore(ctx, url, func(s *db.Store) error {
-		made, err = s.CreateAPIKey(ctx, atTheCommandLine(), k, hash)
+		made, err = s.CreateAPIKey(ctx, AtTheCommandLine(), k, hash)
 		return err
 	})
 	if err != nil {
@@ -56,22 +54,13 @@ func CreateKey(ctx context.Context, url string, k job.APIKey) (text string, made
 // within 5 s of it, or, while it does not reach Postgres, within 15 minutes.
 func RevokeKey(ctx context.Context, url, id string) (revoked bool, err error) {
 	err = withStore(ctx, url, func(s *db.Store) error {
-		revoked, err = s.RevokeAPIKey(ctx, atTheCommandLine(), id)
+		revoked, err = s.RevokeAPIKey(ctx, AtTheCommandLine(), id)
 		return err
 	})
 	if errors.Is(err, job.ErrNotFound) {
 		err = fmt.Errorf("there is no key %q; rookery keys list shows them", id)
 	}
 	return revoked, err
-}
-
-// atTheCommandLine is who runs this program, as the operating system knows them.
-func atTheCommandLine() job.Actor {
-	name := "uid " + strconv.Itoa(os.Getuid())
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		name = u.Username
-	}
-	return job.Actor{Principal: "cli:" + name}
 }
 
 // addKeys gives the API the keys that people made, and what they do with the

@@ -126,7 +126,7 @@ func Endpoints(ctx context.Context, url string) (all []job.Endpoint, err error) 
 // secret is that of a new endpoint, shown once, and "" for one that was there.
 func SetEndpoint(ctx context.Context, c Config, e job.Endpoint) (set job.Endpoint, secret string, err error) {
 	err = withEndpoints(ctx, c, func(all endpoints) error {
-		set, secret, err = all.SetEndpoint(ctx, atTheCommandLine(), e)
+		set, secret, err = all.SetEndpoint(ctx, AtTheCommandLine(), e)
 		return err
 	})
 	return set, secret, err
@@ -136,7 +136,7 @@ func SetEndpoint(ctx context.Context, c Config, e job.Endpoint) (set job.Endpoin
 // for keep.
 func RotateEndpoint(ctx context.Context, c Config, queue string, keep time.Duration) (secret string, err error) {
 	err = withEndpoints(ctx, c, func(all endpoints) error {
-		secret, err = all.RotateEndpoint(ctx, atTheCommandLine(), queue, keep)
+		secret, err = all.RotateEndpoint(ctx, AtTheCommandLine(), queue, keep)
 		return err
 	})
 	return secret, err
@@ -145,7 +145,7 @@ func RotateEndpoint(ctx context.Context, c Config, queue string, keep time.Durat
 // DeleteEndpoint takes a queue's endpoint away; false: there was none.
 func DeleteEndpoint(ctx context.Context, c Config, queue string) (done bool, err error) {
 	err = withEndpoints(ctx, c, func(all endpoints) error {
-		done, err = all.DeleteEndpoint(ctx, atTheCommandLine(), queue)
+		done, err = all.DeleteEndpoint(ctx, AtTheCommandLine(), queue)
 		return err
 	})
 	return done, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/job"
@@ -20,7 +21,12 @@ func Seals(ctx context.Context, url string) (seals []db.Seal, err error) {
 // Relays sign with it a minute later, and workers go on opening what older keys have
 // sealed.
 func RotateSeals(ctx context.Context, url string) (id int32, err error) {
-	err = withStore(ctx, url, func(s *db.Store) error { id, err = s.RotateSeals(ctx); return err })
+	err = withStore(ctx, url, func(s *db.Store) error {
+		if id, err = s.RotateSeals(ctx); err != nil {
+			return err
+		}
+		return s.RecordChange(ctx, AtTheCommandLine().Did("seal.rotate", strconv.Itoa(int(id)), "", nil))
+	})
 	return id, err
 }
 
@@ -28,7 +34,12 @@ func RotateSeals(ctx context.Context, url string) (id int32, err error) {
 // hold what the key has sealed. force is for a key that has leaked: what it sealed is
 // refused like any forged entry, and the audit brings those jobs back.
 func RetireSeal(ctx context.Context, url string, id int32, force bool) error {
-	err := withStore(ctx, url, func(s *db.Store) error { return s.RetireSeal(ctx, id, force) })
+	err := withStore(ctx, url, func(s *db.Store) error {
+		if err := s.RetireSeal(ctx, id, force); err != nil {
+			return err
+		}
+		return s.RecordChange(ctx, AtTheCommandLine().Did("seal.retire", strconv.Itoa(int(id)), "", map[string]bool{"forced": force}))
+	})
 	if errors.Is(err, job.ErrState) {
 		return fmt.Errorf("seal key %d is retired, the only one, or not three minutes behind its successor, or jobs that it has sealed are not finished", id)
 	}

@@ -82,7 +82,8 @@ func TestAPIKeys_AreKnownUntilTheyEnd(t *testing.T) {
 		t.Errorf("RevokeAPIKey of none = %v, want ErrNotFound", err)
 	}
 	var actions []string
-	changes, err := w.Changes(t.Context(), 0, 10)
+	page, err := w.Changes(t.Context(), job.ChangeFilter{Limit: 10})
+	changes := page.Changes
 	for _, c := range changes {
 		if actions = append(actions, c.Action+" "+c.Target); c.Principal != "cli:ada" || c.RequestID != "r1" || c.IP != "192.0.2.7" || c.At.IsZero() {
 			t.Errorf("change = %+v, want who and from where", c)
@@ -91,7 +92,7 @@ func TestAPIKeys_AreKnownUntilTheyEnd(t *testing.T) {
 	if diff := cmp.Diff([]string{"key.revoke " + k.ID, "key.create " + plain.ID, "key.create " + k.ID}, actions); err != nil || diff != "" {
 		t.Errorf("Changes, %v (-want +got):\n%s", err, diff)
 	}
-	if page, err := w.Changes(t.Context(), changes[1].ID, 1); err != nil || len(page) != 1 || page[0].ID != changes[2].ID {
+	if page, err := w.Changes(t.Context(), job.ChangeFilter{Before: changes[1].ID, Limit: 1}); err != nil || len(page.Changes) != 1 || page.Changes[0].ID != changes[2].ID {
 		t.Errorf("Changes below %d = %+v, %v, want the oldest", changes[1].ID, page, err)
 	}
 }

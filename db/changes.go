@@ -45,22 +45,40 @@ func (s *Store) RecordChange(ctx context.Context, c job.Change) error {
 	return s.seeing(ctx, "record a change", func(q *query.Queries) error { return record(ctx, q, c) })
 }
 
-// Changes lists what people have changed, the newest first: up to limit lines with ids
-// below before, 0 meaning from the newest.
-func (s *Store) Changes(ctx context.Context, before int64, limit int) ([]job.Change, error) {
-	if before <= 0 {
+// Changes lists what people have changed, the newest first. Bad input is a
+// [*job.FieldError].
+func (s *Store) Changes(ctx context.Context, f job.ChangeFilter) (job.ChangePage, error) {
+	if err := f.Check(); err != nil {
+		return job.ChangePage{}, err
+	}
+	before := f.Before
+	if before == 0 {
 		before = math.MaxInt64
 	}
-	out := []job.Change{}
+	var page job.ChangePage
 	err := s.seeing(ctx, "list changes", func(q *query.Queries) error {
-		rows, err := q.ListChanges(ctx, query.ListChangesParams{BeforeID: before, MaxChanges: int32(min(max(limit, 1), 1000))})
-		for _, r := range rows {
-			out = append(out, job.Change{
-				ID: r.ID, At: r.At, Principal: r.Principal, Action: r.Action, Target: r.Target, QueueName: r.QueueName,
+		page = job.ChangePage{Changes: []job.Change{}}
+		rows, err := q.ListChanges(ctx, query.ListChangesParams{
+			BeforeID: before, Cap: job.ChangesCap, Principal: f.Principal, Action: f.Action, Target: f.Target, QueueName: f.QueueName, MaxChanges: int32(f.Limit) + 1,
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range rows[:min(len(rows), f.Limit)] {
+			page.Changes = append(page.Changes, job.Change{
+				ID: r.ID, At: r.At, Principal: r.Principal, DatabaseRole: r.DatabaseRole, Action: r.Action, Target: r.Target, QueueName: r.QueueName,
 				Detail: r.Detail, RequestID: r.RequestID, IP: r.Ip,
 			})
 		}
+		if len(rows) > f.Limit {
+			page.Next = rows[f.Limit-1].ID
+			return nil
+		}
+		edge, err := q.ChangesEdge(ctx, query.ChangesEdgeParams{BeforeID: before, Cap: job.ChangesCap})
+		if err == nil && edge.Seen == job.ChangesCap {
+			page.Next, page.Capped = edge.ID, true
+		}
 		return err
 	})
-	return out, err
+	return page, err
 }

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
@@ -73,11 +72,8 @@ func (s *Store) SetPaused(ctx context.Context, queue string, paused bool) error 
 
 // SetWindow says how many undelivered jobs of a queue may sit in Redis.
 func (s *Store) SetWindow(ctx context.Context, queue string, size int) error {
-	if err := job.CheckQueueName(queue); err != nil {
+	if err := checkWindow(queue, size); err != nil {
 		return err
-	}
-	if size < 1 || size > job.MaxWindow {
-		return &job.FieldError{Field: "window_size", Problem: fmt.Sprintf("is %d, must be 1 to %d", size, job.MaxWindow)}
 	}
 	return s.do(ctx, "set window", func(q *query.Queries) error {
 		return q.SetWindow(ctx, query.SetWindowParams{Name: queue, WindowSize: int32(size)})

@@ -206,7 +206,7 @@ func dump(t *testing.T, p *pgxpool.Pool) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
 	for name, sql := range map[string]string{
-		"columns": `SELECT concat_ws(' ', table_name, ordinal_position, column_name, data_type, is_nullable, column_default, is_identity, identity_generation, generation_expression)
+		"columns": `SELECT concat_ws(' ', table_name, rank() OVER (PARTITION BY table_name ORDER BY ordinal_position), column_name, data_type, is_nullable, column_default, is_identity, identity_generation, generation_expression)
 			FROM information_schema.columns WHERE table_schema = 'outbox'`,
 		"constraints":  `SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = to_regnamespace('outbox')`,
 		"indexes":      `SELECT indexdef FROM pg_indexes WHERE schemaname = 'outbox'`,

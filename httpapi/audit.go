@@ -13,9 +13,8 @@ import (
 type Audit interface {
 	// RecordChange adds a line; its ID and At are Postgres' to choose.
 	RecordChange(ctx context.Context, c job.Change) error
-	// Changes lists lines, the newest first: up to limit with ids below before, 0
-	// meaning from the newest.
-	Changes(ctx context.Context, before int64, limit int) ([]job.Change, error)
+	// Changes lists lines, the newest first. Bad input is a [*job.FieldError].
+	Changes(ctx context.Context, f job.ChangeFilter) (job.ChangePage, error)
 }
 
 // audit records that the caller has changed something. It is for changes that cannot be
@@ -37,19 +36,24 @@ func (s *Server) audit(ctx context.Context, action, target, queue string, detail
 
 // listAudit answers GET /v1/audit: the newest first.
 func (s *Server) listAudit(ctx context.Context, r request) (answer, error) {
-	p, err := cursorPageOf(r)
+	p, err := cursorPageOf(r, "principal", "action", "target", "queue_name")
 	if err != nil {
 		return answer{}, err
 	}
-	var before int64
+	f := job.ChangeFilter{
+		Principal: r.query.Get("principal"), Action: r.query.Get("action"), Target: r.query.Get("target"), QueueName: r.query.Get("queue_name"), Limit: p.limit,
+	}
 	if p.cursor != "" {
-		if before, err = parseID(p.cursor); err != nil {
+		if f.Before, err = parseID(p.cursor); err != nil {
 			return answer{}, invalidParameter("cursor", "must be a next_cursor of this route")
 		}
 	}
+	if err := f.Check(); err != nil {
+		return answer{}, lookProblem(err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	changes, err := s.o.Audit.Changes(ctx, before, p.limit+1)
+	page, err := s.o.Audit.Changes(ctx, f)
 	if err != nil {
 		return answer{}, fmt.Errorf("list changes: %w", err)
 	}
@@ -57,14 +61,13 @@ func (s *Server) listAudit(ctx context.Context, r request) (answer, error) {
 		Changes    []job.Change `json:"changes"`
 		NextCursor *string      `json:"next_cursor"` // null: these were the oldest
 	}{Changes: []job.Change{}}
-	for i, c := range changes {
-		if i == p.limit {
-			next := strconv.FormatInt(changes[i-1].ID, 10)
-			body.NextCursor = &next
-			break
-		}
+	for _, c := range page.Changes {
 		c.At = c.At.UTC()
 		body.Changes = append(body.Changes, c)
+	}
+	if page.Next > 0 {
+		next := strconv.FormatInt(page.Next, 10)
+		body.NextCursor = &next
 	}
 	return answer{status: http.StatusOK, body: body}, nil
 }
@@ -80,10 +83,10 @@ const (
 	maxCursorPage     = 200
 )
 
-// cursorPageOf reads the parameters cursor and limit, and refuses others.
-func cursorPageOf(r request) (cursorPage, error) {
+// cursorPageOf reads the parameters cursor and limit, and refuses others but those named.
+func cursorPageOf(r request, names ...string) (cursorPage, error) {
 	p := cursorPage{limit: defaultCursorPage}
-	if err := r.allow("cursor", "limit"); err != nil {
+	if err := r.allow(append(names, "cursor", "limit")...); err != nil {
 		return p, err
 	}
 	for name, values := range r.query {

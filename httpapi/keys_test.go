@@ -62,6 +62,7 @@ func (f *fakeKeyAdmin) RevokeAPIKey(_ context.Context, by job.Actor, id string) 
 type fakeAudit struct {
 	mu    sync.Mutex
 	lines []job.Change
+	asked job.ChangeFilter
 	err   error
 }
 
@@ -73,16 +74,22 @@ func (f *fakeAudit) RecordChange(_ context.Context, c job.Change) error {
 	return f.err
 }
 
-func (f *fakeAudit) Changes(_ context.Context, before int64, limit int) ([]job.Change, error) {
+func (f *fakeAudit) Changes(_ context.Context, by job.ChangeFilter) (job.ChangePage, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []job.Change
+	f.asked = by
+	var page job.ChangePage
 	for _, c := range slices.Backward(f.lines) {
-		if (before == 0 || c.ID < before) && len(out) < limit {
-			out = append(out, c)
+		switch {
+		case by.Before > 0 && c.ID >= by.Before:
+		case len(page.Changes) == by.Limit:
+			page.Next = page.Changes[by.Limit-1].ID
+			return page, nil
+		default:
+			page.Changes = append(page.Changes, c)
 		}
 	}
-	return out, nil
+	return page, nil
 }
 
 func TestPostKey_ShowsTheSecretOnce(t *testing.T) {
@@ -189,7 +196,11 @@ func TestAudit_ListsAndNeverLosesALine(t *testing.T) {
 	if w := get(s, "/v1/audit?cursor=2"); !strings.Contains(w.Body.String(), `"next_cursor":null`) || strings.Count(w.Body.String(), `"id"`) != 1 {
 		t.Errorf("the last page = %s, want one and no cursor", w.Body)
 	}
-	for _, target := range []string{"/v1/audit?cursor=-1", "/v1/audit?cursor=x", "/v1/audit?limit=1e1"} {
+	get(s, "/v1/audit?principal=cli:*&action=job.cancel&target=7&queue_name=mail&limit=9")
+	if want := (job.ChangeFilter{Principal: "cli:*", Action: "job.cancel", Target: "7", QueueName: "mail", Limit: 9}); audit.asked != want {
+		t.Errorf("the store was asked for %+v, want %+v", audit.asked, want)
+	}
+	for _, target := range []string{"/v1/audit?cursor=-1", "/v1/audit?cursor=x", "/v1/audit?limit=1e1", "/v1/audit?actor=x", "/v1/audit?target=1&target=2", "/v1/audit?target=" + strings.Repeat("a", 201)} {
 		wantProblem(t, get(s, target), 400, codeInvalidParameter)
 	}
 	audit.err = job.ErrUnavailable

@@ -53,9 +53,18 @@ INSERT INTO outbox.audit (principal, action, target, queue_name, detail, request
 VALUES (@principal, @action, @target, @queue_name, @detail, @request_id, cast(nullif(@ip::text, '') AS inet));
 
 -- name: ListChanges :many
--- By audit_pkey, the newest first.
-SELECT a.id, a.at, a.principal, a.action, a.target, a.queue_name, a.detail, a.request_id, coalesce(host(a.ip), '')::text AS ip
-FROM outbox.audit AS a
-WHERE a.id < @before_id
+-- The newest first, of the next so many lines below an id (audit_pkey). A filter that
+-- is empty lets all through; one that ends in * means a beginning.
+SELECT a.id, a.at, a.principal, a.action, a.target, a.queue_name, a.detail, a.request_id, coalesce(host(a.ip), '')::text AS ip, coalesce(a.database_role, '')::text AS database_role
+FROM (SELECT newest.id, newest.at, newest.principal, newest.action, newest.target, newest.queue_name, newest.detail, newest.request_id, newest.ip, newest.database_role FROM outbox.audit AS newest WHERE newest.id < @before_id ORDER BY newest.id DESC LIMIT @cap) AS a
+WHERE (@principal::text IN ('', a.principal) OR right(@principal, 1) = '*' AND starts_with(a.principal, left(@principal, -1)))
+  AND (@action::text IN ('', a.action) OR right(@action, 1) = '*' AND starts_with(a.action, left(@action, -1)))
+  AND (@target::text IN ('', a.target) OR right(@target, 1) = '*' AND starts_with(a.target, left(@target, -1)))
+  AND @queue_name::text IN ('', a.queue_name)
 ORDER BY a.id DESC
 LIMIT @max_changes;
+
+-- name: ChangesEdge :one
+-- How far a capped look at the newest lines reaches: its lowest id, and how many it saw.
+SELECT coalesce(min(head.id), 0)::bigint AS id, count(*)::bigint AS seen
+FROM (SELECT a.id FROM outbox.audit AS a WHERE a.id < @before_id ORDER BY a.id DESC LIMIT @cap) AS head;

@@ -18,6 +18,11 @@ FROM outbox.jobs AS known
 WHERE known.id = @id
 RETURNING j.id;
 
+-- name: QueueOfJob :one
+SELECT j.queue_name
+FROM outbox.jobs AS j
+WHERE j.id = @id;
+
 -- name: ListProcesses :many
 -- Relays and workers, with ages by Postgres' clock; silent ones are gone after an hour.
 SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs,

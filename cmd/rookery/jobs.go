@@ -70,9 +70,9 @@ func enqueueCommand(s *settings) *cobra.Command {
 func jobsCommand(s *settings) *cobra.Command {
 	jobs := group(&cobra.Command{Use: "jobs", Short: "Look at jobs, cancel them, send them again"})
 	jobs.AddCommand(jobsGet(s), jobsList(s),
-		jobsChange(s, "cancel", "Call jobs off; running handlers are told within 5 s", "cancelled", "was over already", (*rookery.Jobs).Cancel),
-		jobsChange(s, "redrive", "Send dead, cancelled or completed jobs again", "queued again", "is on its way already", (*rookery.Jobs).Redrive),
-		jobsChange(s, "delete", "Forget jobs that are over, with their attempts", "deleted", "is on its way; cancel it first", (*rookery.Jobs).Delete),
+		jobsChange(s, "cancel", "Call jobs off; running handlers are told within 5 s", "cancelled", "was over already", rookery.Acting.Cancel),
+		jobsChange(s, "redrive", "Send dead, cancelled or completed jobs again", "queued again", "is on its way already", rookery.Acting.Redrive),
+		jobsChange(s, "delete", "Forget jobs that are over, with their attempts", "deleted", "is on its way; cancel it first", rookery.Acting.Delete),
 		jobsClone(s))
 	return jobs
 }
@@ -115,7 +115,7 @@ func jobsGet(s *settings) *cobra.Command {
 	return c
 }
 
-func jobsChange(s *settings, use, short, done, not string, change func(*rookery.Jobs, context.Context, int64) (bool, error)) *cobra.Command {
+func jobsChange(s *settings, use, short, done, not string, change func(rookery.Acting, context.Context, int64) (bool, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " ID …", Short: short, Args: someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -128,8 +128,9 @@ func jobsChange(s *settings, use, short, done, not string, change func(*rookery.
 			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
 				var errs []error
+				acting := jobs.As(rookery.AtTheCommandLine())
 				for _, id := range ids {
-					yes, err := change(jobs, ctx, id)
+					yes, err := change(acting, ctx, id)
 					switch {
 					case err != nil:
 						errs = append(errs, fmt.Errorf("job %d: %w", id, err))
@@ -162,7 +163,7 @@ func jobsClone(s *settings) *cobra.Command {
 				return err
 			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
-				clone, err := jobs.Clone(ctx, id)
+				clone, err := jobs.As(rookery.AtTheCommandLine()).Clone(ctx, id)
 				if err == nil {
 					fmt.Println(clone)
 				}

@@ -41,7 +41,7 @@ func queuesCommand(s *settings) *cobra.Command {
 		paused     bool
 	}{{"pause", "Stop claiming and taking a queue's jobs", true}, {"resume", "Let a paused queue go on", false}} {
 		queues.AddCommand(queueAction(s, word.use, word.short, func(ctx context.Context, jobs *rookery.Jobs, name string) error {
-			return jobs.Pause(ctx, name, word.paused)
+			return jobs.As(rookery.AtTheCommandLine()).Pause(ctx, name, word.paused)
 		}))
 	}
 	var size int
@@ -52,7 +52,7 @@ func queuesCommand(s *settings) *cobra.Command {
 				return &usageError{fmt.Errorf("--size is needed: 1 to %d", job.MaxWindow)}
 			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
-				return jobs.SetWindow(ctx, args[0], size)
+				return jobs.As(rookery.AtTheCommandLine()).SetWindow(ctx, args[0], size)
 			})
 		},
 	}

@@ -10,6 +10,29 @@ import (
 	"time"
 )
 
+const changesEdge = `-- name: ChangesEdge :one
+SELECT coalesce(min(head.id), 0)::bigint AS id, count(*)::bigint AS seen
+FROM (SELECT a.id FROM outbox.audit AS a WHERE a.id < $1 ORDER BY a.id DESC LIMIT $2) AS head
+`
+
+type ChangesEdgeParams struct {
+	BeforeID int64
+	Cap      int32
+}
+
+type ChangesEdgeRow struct {
+	ID   int64
+	Seen int64
+}
+
+// How far a capped look at the newest lines reaches: its lowest id, and how many it saw.
+func (q *Queries) ChangesEdge(ctx context.Context, arg ChangesEdgeParams) (ChangesEdgeRow, error) {
+	row := q.db.QueryRow(ctx, changesEdge, arg.BeforeID, arg.Cap)
+	var i ChangesEdgeRow
+	err := row.Scan(&i.ID, &i.Seen)
+	return i, err
+}
+
 const getAPIKey = `-- name: GetAPIKey :one
 
 SELECT k.name, k.hash, k.scopes, k.queue_patterns,
@@ -134,33 +157,51 @@ func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]Lis
 }
 
 const listChanges = `-- name: ListChanges :many
-SELECT a.id, a.at, a.principal, a.action, a.target, a.queue_name, a.detail, a.request_id, coalesce(host(a.ip), '')::text AS ip
-FROM outbox.audit AS a
-WHERE a.id < $1
+SELECT a.id, a.at, a.principal, a.action, a.target, a.queue_name, a.detail, a.request_id, coalesce(host(a.ip), '')::text AS ip, coalesce(a.database_role, '')::text AS database_role
+FROM (SELECT newest.id, newest.at, newest.principal, newest.action, newest.target, newest.queue_name, newest.detail, newest.request_id, newest.ip, newest.database_role FROM outbox.audit AS newest WHERE newest.id < $1 ORDER BY newest.id DESC LIMIT $2) AS a
+WHERE ($3::text IN ('', a.principal) OR right($3, 1) = '*' AND starts_with(a.principal, left($3, -1)))
+  AND ($4::text IN ('', a.action) OR right($4, 1) = '*' AND starts_with(a.action, left($4, -1)))
+  AND ($5::text IN ('', a.target) OR right($5, 1) = '*' AND starts_with(a.target, left($5, -1)))
+  AND $6::text IN ('', a.queue_name)
 ORDER BY a.id DESC
-LIMIT $2
+LIMIT $7
 `
 
 type ListChangesParams struct {
 	BeforeID   int64
+	Cap        int32
+	Principal  string
+	Action     string
+	Target     string
+	QueueName  string
 	MaxChanges int32
 }
 
 type ListChangesRow struct {
-	ID        int64
-	At        time.Time
-	Principal string
-	Action    string
-	Target    string
-	QueueName string
-	Detail    []byte
-	RequestID string
-	Ip        string
+	ID           int64
+	At           time.Time
+	Principal    string
+	Action       string
+	Target       string
+	QueueName    string
+	Detail       []byte
+	RequestID    string
+	Ip           string
+	DatabaseRole string
 }
 
-// By audit_pkey, the newest first.
+// The newest first, of the next so many lines below an id (audit_pkey). A filter that
+// is empty lets all through; one that ends in * means a beginning.
 func (q *Queries) ListChanges(ctx context.Context, arg ListChangesParams) ([]ListChangesRow, error) {
-	rows, err := q.db.Query(ctx, listChanges, arg.BeforeID, arg.MaxChanges)
+	rows, err := q.db.Query(ctx, listChanges,
+		arg.BeforeID,
+		arg.Cap,
+		arg.Principal,
+		arg.Action,
+		arg.Target,
+		arg.QueueName,
+		arg.MaxChanges,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +219,7 @@ func (q *Queries) ListChanges(ctx context.Context, arg ListChangesParams) ([]Lis
 			&i.Detail,
 			&i.RequestID,
 			&i.Ip,
+			&i.DatabaseRole,
 		); err != nil {
 			return nil, err
 		}

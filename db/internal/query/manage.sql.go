@@ -111,6 +111,19 @@ func (q *Queries) ListProcesses(ctx context.Context, arg ListProcessesParams) ([
 	return items, nil
 }
 
+const queueOfJob = `-- name: QueueOfJob :one
+SELECT j.queue_name
+FROM outbox.jobs AS j
+WHERE j.id = $1
+`
+
+func (q *Queries) QueueOfJob(ctx context.Context, id int64) (string, error) {
+	row := q.db.QueryRow(ctx, queueOfJob, id)
+	var queue_name string
+	err := row.Scan(&queue_name)
+	return queue_name, err
+}
+
 const redriveJob = `-- name: RedriveJob :one
 SELECT outbox.redrive($1) AS done
 `

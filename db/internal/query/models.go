@@ -35,15 +35,16 @@ type OutboxAttempt struct {
 }
 
 type OutboxAudit struct {
-	ID        int64
-	At        time.Time
-	Principal string
-	Action    string
-	Target    string
-	QueueName string
-	Detail    []byte
-	RequestID string
-	Ip        *netip.Addr
+	ID           int64
+	At           time.Time
+	Principal    string
+	Action       string
+	Target       string
+	QueueName    string
+	Detail       []byte
+	RequestID    string
+	Ip           *netip.Addr
+	DatabaseRole *string
 }
 
 type OutboxCancel struct {
