@@ -14,17 +14,22 @@ import (
 // one transaction on the unpinned pool: neither is there without the other. change
 // returns the line, and whether anything was changed; without, no line is written.
 func (s *Store) changing(ctx context.Context, verb string, change func(*query.Queries) (job.Change, bool, error)) error {
+	return s.transact(ctx, verb, func(q *query.Queries) error {
+		c, changed, err := change(q)
+		if err != nil || !changed {
+			return err
+		}
+		return record(ctx, q, c)
+	})
+}
+
+// transact runs statements in one transaction on the unpinned pool. run may be called
+// twice, the second time after nothing was done.
+func (s *Store) transact(ctx context.Context, verb string, run func(*query.Queries) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	try := func() error {
-		return pgx.BeginFunc(ctx, s.look, func(tx pgx.Tx) error {
-			q := query.New(tx)
-			c, changed, err := change(q)
-			if err != nil || !changed {
-				return err
-			}
-			return record(ctx, q, c)
-		})
+		return pgx.BeginFunc(ctx, s.look, func(tx pgx.Tx) error { return run(query.New(tx)) })
 	}
 	err := try()
 	if err != nil && s.refusedPins(ctx, err) {

@@ -139,3 +139,6 @@ func Discard(err error) error { return &endError{outcome: Discarded, err: err} }
 
 // Cancel, returned by a handler, cancels the job: there is nothing left to do.
 func Cancel(err error) error { return &endError{outcome: CalledOff, err: err} }
+
+// ErrTooMany: as many are running as may at a time.
+var ErrTooMany = fmt.Errorf("%d operations are running; wait for one to end", MaxRunningOperations)

@@ -38,18 +38,19 @@ func CheckFilter(status string) error {
 
 // Listing says which jobs a page is to show. The order follows from Status: ready as
 // they are claimed (over all queues: by queue first), scheduled and retrying as they
-// fall due, dead the last to die first, everything else the newest first.
+// fall due, dead the last to die first, everything else the newest first. As JSON it is
+// the filter alone, as operations keep it.
 type Listing struct {
-	Queues        []string  // jobs of these only: names, or beginnings that end in *; none: of all
-	QueueName     string    // "" means all queues
-	Kind          *string   // nil means any, and email.* every kind that begins with email.; a kind may be empty
-	Status        string    // "" or one of [Filters]
-	CreatedAfter  time.Time // zero means any; jobs inserted at that moment are not shown
-	CreatedBefore time.Time // zero means any; nor are those inserted at this one
-	DiedAfter     time.Time // zero means any; for Status [Dead] only
-	Limit         int       // 1 to [MaxListing]
-	ErrorChars    int       // where LastError is cut; 0 means nowhere
-	From          *Place    // behind this place; nil means from the start
+	Queues        []string  `json:"queues,omitempty"`        // jobs of these only: names, or beginnings that end in *; none: of all
+	QueueName     string    `json:"queue_name,omitempty"`    // "" means all queues
+	Kind          *string   `json:"kind,omitempty"`          // nil means any, and email.* every kind that begins with email.; a kind may be empty
+	Status        string    `json:"status,omitempty"`        // "" or one of [Filters]
+	CreatedAfter  time.Time `json:"created_after,omitzero"`  // zero means any; jobs inserted at that moment are not shown
+	CreatedBefore time.Time `json:"created_before,omitzero"` // zero means any; nor are those inserted at this one
+	DiedAfter     time.Time `json:"died_after,omitzero"`     // zero means any; for Status [Dead] only
+	Limit         int       `json:"-"`                       // 1 to [MaxListing]
+	ErrorChars    int       `json:"-"`                       // where LastError is cut; 0 means nowhere
+	From          *Place    `json:"-"`                       // behind this place; nil means from the start
 }
 
 // MaxListing is the most jobs that a page shows.

@@ -124,6 +124,25 @@ type OutboxJob struct {
 	Headers      []byte
 }
 
+type OutboxOperation struct {
+	ID         int64
+	Action     string
+	Filter     []byte
+	Status     string
+	Principal  string
+	StartedAt  time.Time
+	FinishedAt *time.Time
+	Error      string
+	Matched    int64
+	Done       int64
+	Failed     int64
+	UpToID     int64
+	Walk       int16
+	Place      []byte
+	Holder     string
+	LeaseUntil time.Time
+}
+
 type OutboxProcess struct {
 	ID        string
 	Role      string

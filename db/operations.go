@@ -1,0 +1,212 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/penguinmails/rookery/db/internal/query"
+	"github.com/penguinmails/rookery/job"
+)
+
+// StartOperation begins an action on the jobs that a filter finds, and records who did.
+// With a holder that process works at it; without, whoever takes it up. The error is a
+// [*job.FieldError], or [job.ErrTooMany].
+func (s *Store) StartOperation(ctx context.Context, who job.Actor, action job.Action, l job.Listing, holder string) (o job.Operation, err error) {
+	if err := job.CheckBulk(action, l); err != nil {
+		return o, err
+	}
+	filter, err := json.Marshal(l)
+	if err != nil {
+		return o, fmt.Errorf("write filter: %w", err)
+	}
+	full := false
+	err = s.changing(ctx, "start operation", func(q *query.Queries) (job.Change, bool, error) {
+		a := query.StartOperationParams{Action: string(action), Filter: filter, Principal: who.Principal, Holder: holder, MaxRunning: job.MaxRunningOperations}
+		if holder != "" {
+			a.LeaseMs = job.OperationLease.Milliseconds()
+		}
+		row, err := q.StartOperation(ctx, a)
+		if full = errors.Is(err, pgx.ErrNoRows); full || err != nil {
+			return job.Change{}, false, err
+		}
+		o, err = operationOf(query.GetOperationRow(row))
+		return who.Did("operation.start", strconv.FormatInt(o.ID, 10), l.QueueName, map[string]any{"action": action, "filter": l}), true, err
+	})
+	if full {
+		err = job.ErrTooMany
+	}
+	return o, err
+}
+
+// Operation returns one operation, or [job.ErrNotFound].
+func (s *Store) Operation(ctx context.Context, id int64) (o job.Operation, err error) {
+	err = s.seeing(ctx, "get operation", func(q *query.Queries) error {
+		row, err := q.GetOperation(ctx, id)
+		if err == nil {
+			o, err = operationOf(row)
+		}
+		return err
+	})
+	return o, err
+}
+
+// Operations lists operations, the newest first: up to limit with ids below before, 0
+// meaning from the newest.
+func (s *Store) Operations(ctx context.Context, before int64, limit int) ([]job.Operation, error) {
+	if before <= 0 {
+		before = maxID
+	}
+	out := []job.Operation{}
+	err := s.seeing(ctx, "list operations", func(q *query.Queries) error {
+		rows, err := q.ListOperations(ctx, query.ListOperationsParams{BeforeID: before, MaxOperations: int32(min(max(limit, 1), 1000))})
+		for _, row := range rows {
+			o, err := operationOf(query.GetOperationRow(row))
+			if err != nil {
+				return err
+			}
+			out = append(out, o)
+		}
+		return err
+	})
+	return out, err
+}
+
+// cancelTries is how often a cancel waits, a second each time, for the batch under way.
+const cancelTries = 8
+
+// CancelOperation ends an operation before its time; what it has done stays done. false:
+// it was over. [job.ErrNotFound]: there is none.
+func (s *Store) CancelOperation(ctx context.Context, who job.Actor, id int64) (o job.Operation, cancelled bool, err error) {
+	for range cancelTries {
+		err = s.changing(ctx, "cancel operation", func(q *query.Queries) (job.Change, bool, error) {
+			rows, err := q.EndOperation(ctx, query.EndOperationParams{ID: id, Status: string(job.OperationCancelled)})
+			if err != nil {
+				return job.Change{}, false, err
+			}
+			if cancelled = len(rows) > 0; !cancelled {
+				row, err := q.GetOperation(ctx, id)
+				if err == nil {
+					o, err = operationOf(row)
+				}
+				return job.Change{}, false, err
+			}
+			o, err = operationOf(query.GetOperationRow(rows[0]))
+			return who.Did("operation.cancel", strconv.FormatInt(id, 10), o.Filter.QueueName, map[string]any{"done": o.Done}), true, err
+		})
+		if !errors.Is(err, job.ErrConflict) {
+			break
+		}
+	}
+	return o, cancelled, err
+}
+
+// TakeOperation makes holder the one who works at an operation that nobody works at, or
+// that is the holder's already. found is false when there is none.
+func (s *Store) TakeOperation(ctx context.Context, holder string) (id int64, found bool, err error) {
+	err = s.seeing(ctx, "take operation", func(q *query.Queries) error {
+		ids, err := q.TakeOperation(ctx, query.TakeOperationParams{Holder: holder, LeaseMs: job.OperationLease.Milliseconds()})
+		if found = len(ids) > 0; found {
+			id = ids[0]
+		}
+		return err
+	})
+	return id, found, err
+}
+
+// WorkOperation does one batch of an operation, and keeps it for another lease. held is
+// false when it is over or another's, and nothing was done. The changes and the place
+// where they ended are one transaction: a crash before its commit leaves none of both,
+// and a crash after it, nothing to be done again.
+func (s *Store) WorkOperation(ctx context.Context, t job.Turn) (o job.Operation, held bool, err error) {
+	err = s.transact(ctx, "work at operation", func(q *query.Queries) error {
+		held = false
+		rows, err := q.HoldOperation(ctx, query.HoldOperationParams{ID: t.ID, Holder: t.Holder})
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		held = true
+		if o, err = batch(ctx, q, query.GetOperationRow(rows[0])); err == nil && t.BeforeCommit != nil {
+			t.BeforeCommit()
+		}
+		return err
+	})
+	return o, held, err
+}
+
+// batch changes the next jobs of the operation in row, which is locked, and writes down
+// where that came to.
+func batch(ctx context.Context, q *query.Queries, row query.GetOperationRow) (o job.Operation, err error) {
+	if o, err = operationOf(row); err != nil {
+		return o, err
+	}
+	if err := knowsFilter(row.Filter); err != nil {
+		return o, err
+	}
+	r := round{action: o.Action, filter: o.Filter, upTo: row.UpToID, most: job.BulkBatch, list: int(row.Walk)}
+	if row.Place != nil {
+		if err := json.Unmarshal(row.Place, &r.place); err != nil {
+			return o, fmt.Errorf("read place: %w", err)
+		}
+	}
+	if err := r.run(ctx, q); err != nil {
+		return o, err
+	}
+	done, err := changeJobs(ctx, q, o.Action, job.SortedIDs(r.ids))
+	if err != nil {
+		return o, err
+	}
+	a := query.AdvanceOperationParams{
+		ID: o.ID, Matched: int64(len(r.ids)), Done: int64(len(done)), Failed: int64(len(r.ids) - len(done)),
+		Walk: int16(r.list), Ended: r.ended(), LeaseMs: job.OperationLease.Milliseconds(),
+	}
+	if r.place != nil {
+		if a.Place, err = json.Marshal(r.place); err != nil {
+			return o, fmt.Errorf("write place: %w", err)
+		}
+	}
+	after, err := q.AdvanceOperation(ctx, a)
+	if err != nil {
+		return o, err
+	}
+	return operationOf(query.GetOperationRow(after))
+}
+
+// knowsFilter returns a [*job.FieldError] when a newer version has written a filter which
+// this one would read as wider than it is.
+func knowsFilter(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if d.Decode(&job.Listing{}) != nil {
+		return &job.FieldError{Field: "filter", Problem: "has a field that this version does not know"}
+	}
+	return nil
+}
+
+// FailOperation ends an operation of the holder's that cannot go on, and says why.
+func (s *Store) FailOperation(ctx context.Context, id int64, holder, why string) error {
+	return s.seeing(ctx, "fail operation", func(q *query.Queries) error {
+		_, err := q.EndOperation(ctx, query.EndOperationParams{ID: id, Status: string(job.OperationFailed), Error: why, Holder: holder})
+		return err
+	})
+}
+
+func operationOf(r query.GetOperationRow) (job.Operation, error) {
+	o := job.Operation{
+		ID: r.ID, Action: job.Action(r.Action), Status: job.OperationStatus(r.Status), Principal: r.Principal,
+		StartedAt: r.StartedAt.UTC(), FinishedAt: r.FinishedAt, Error: r.Error, Matched: r.Matched, Done: r.Done, Failed: r.Failed,
+	}
+	if o.FinishedAt != nil {
+		at := o.FinishedAt.UTC()
+		o.FinishedAt = &at
+	}
+	if err := json.Unmarshal(r.Filter, &o.Filter); err != nil {
+		return o, fmt.Errorf("read filter: %w", err)
+	}
+	return o, nil
+}
