@@ -70,6 +70,9 @@ func (s *Service) api(ctx context.Context, o httpapi.Options) (*httpapi.Server, 
 	if err != nil {
 		return nil, err
 	}
+	if !o.ReadOnly {
+		o.Bulk = &httpapi.Bulk{Changes: s.store, Operations: s.store, Work: s.store}
+	}
 	o.Admin = &httpapi.Admin{Look: jobs, Jobs: jobs, Queues: jobs}
 	return httpapi.New(jobs, o) //nolint:contextcheck // requests bring their own contexts
 }

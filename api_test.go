@@ -206,13 +206,14 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 	if lines := string(c.call("listAudit", "GET", "/v1/audit", "/v1/audit", "", 200)); !strings.Contains(lines, `"job.delete"`) || !strings.Contains(lines, `"queue.window"`) || !strings.Contains(lines, `"key.revoke"`) {
 		t.Errorf("the audit = %s, want the changes that were made", lines)
 	}
+	c.callBulk()
 	c.call("getSpooled", "GET", spooled, "/v1/spool/5b0c0000-0000-4000-8000-000000000000", "", 404)
 	c.call("livez", "GET", "/livez", "/livez", "", 200)
 	c.call("readyz", "GET", "/readyz", "/readyz", "", 200)
 	c.call("getMetrics", "GET", "/metrics", "/metrics", "", 200)
 	c.call("getOpenAPI", "GET", "/v1/openapi.json", "/v1/openapi.json", "", 200)
 	c.call("getDocs", "GET", "/v1/docs", "/v1/docs", "", 200)
-	c.sawAll("insertJob 202", "insertJob 503", "insertJobs 202", "insertJobs 503", "getJob 304", "getSpooled 200", "readyz 503", "cancelJob 404", "redriveJob 404")
+	c.sawAll("insertJob 202", "insertJob 503", "insertJobs 202", "insertJobs 503", "getJob 304", "getSpooled 200", "readyz 503", "cancelJob 404", "redriveJob 404", "getOperation 304")
 }
 
 // sawAll checks that every answer of the document was given, but for those that other

@@ -43,6 +43,15 @@
 //	GET    /v1/workers              relays and workers; role (relay or worker)
 //	GET    /v1/stats                what an autoscaler asks for, of every queue
 //
+// With [Options].Bulk also:
+//
+//	POST /v1/jobs/bulk               {"action", "ids"}: what became of each; or {"action",
+//	                                 "filter", "all", "dry_run"}: 202, Location, an operation
+//	POST /v1/queues/{name}/purge     {"confirm": name}: 202, an operation that cancels what waits
+//	GET  /v1/operations              the newest first; ?limit=, ?cursor=
+//	GET  /v1/operations/{id}         how far it is
+//	POST /v1/operations/{id}/cancel  the operation; what is done stays done
+//
 // Lists are {"data": […], "next_cursor": "…" or null}. There is no total, and no offset:
 // both cost as much as reading all that is left out. A page of jobs ends early, with
 // scanned_to, when it has looked at 10,000 places of its list; next_cursor goes on from
@@ -102,6 +111,7 @@
 //	404 job_not_found           no such job, or of a queue that the key is not for
 //	404 key_not_found           no such key
 //	404 queue_not_found         nobody has used a queue with this name
+//	404 operation_not_found     no such operation
 //	405 method_not_allowed      Allow lists the methods
 //	409 wrong_status            the job's status does not allow this
 //	408 request_timeout         the body did not arrive in time
@@ -114,8 +124,9 @@
 //	422 invalid_key             errors lists every fault of the key that was to be made
 //	429 rate_limited            the key, or unknown keys from the client's address, came too
 //	                            often; Retry-After
+//	429 too_many_operations     as many are running as may be; Retry-After
 //	422 invalid_queue           as invalid_job, of a change of a queue
-//	422 invalid_request         as invalid_job, of a request that has no fields
+//	422 invalid_request         as invalid_job, of a bulk change, or of a request that has no fields
 //	422 idempotency_key_reused  the Idempotency-Key came with another body before
 //	499 client_closed_request   only in metrics and log
 //	500 internal_error          a fault of ours; the log has it under request_id

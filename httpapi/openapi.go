@@ -34,6 +34,9 @@ func (o Options) areas() []string {
 	if o.KeyAdmin != nil {
 		areas = append(areas, "keys")
 	}
+	if o.Bulk != nil {
+		areas = append(areas, "bulk")
+	}
 	if o.Audit != nil {
 		areas = append(areas, "audit")
 	}

@@ -63,6 +63,9 @@ type Options struct {
 	// Admin is what people may see and do beyond inserting jobs; with nil its routes
 	// are not there.
 	Admin *Admin
+	// Bulk changes many jobs at once, and [Server.Run] then works at operations; with nil its
+	// routes are not there.
+	Bulk *Bulk
 	// UI is served below /ui/; nil: there is nothing. With Keys it has to find out by
 	// itself who asks: a browser sends no Authorization.
 	UI UI
@@ -102,7 +105,7 @@ func (o Options) filled() (Options, error) {
 	if o.RequireKey && len(o.Keys) == 0 && o.KeyStore == nil {
 		return o, errors.New("a key is required, and there is none")
 	}
-	if err := o.Admin.check(); err != nil {
+	if err := errors.Join(o.Admin.check(), o.Bulk.check()); err != nil {
 		return o, err
 	}
 	if o.Failpoint == nil {

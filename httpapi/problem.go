@@ -41,6 +41,8 @@ const (
 	codeWrongStatus      = "wrong_status"
 	codeInvalidQueue     = "invalid_queue"
 	codeInvalidRequest   = "invalid_request"
+	codeTooMany          = "too_many_operations"
+	codeNoOperation      = "operation_not_found"
 )
 
 // The codes of single faults within an invalid_… problem.

@@ -92,6 +92,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Admin != nil {
 		s.adminRoutes(e)
 	}
+	if s.o.Bulk != nil {
+		s.bulkRoutes(e)
+	}
 	s.docRoutes(e)
 	if s.o.UI != nil {
 		s.routesUI(e)

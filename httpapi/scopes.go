@@ -69,6 +69,13 @@ func routeAccess() map[route]access {
 		{post, "/v1/queues/:name/pause"}:  queues,
 		{post, "/v1/queues/:name/resume"}: queues,
 		{patch, "/v1/queues/:name"}:       queues,
+
+		// Operations say what they found, whatever its queue.
+		{post, routeBulk}:            {scope: job.ScopeJobsWrite, whole: true},
+		{get, routeOperations}:       {scope: job.ScopeJobsRead, whole: true},
+		{get, routeOperation}:        {scope: job.ScopeJobsRead, whole: true},
+		{post, routeCancelOperation}: {scope: job.ScopeJobsWrite, whole: true},
+		{post, routePurge}:           queues,
 	}
 }
 

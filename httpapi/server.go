@@ -40,6 +40,8 @@ const (
 	logPrincipal = "principal"
 	logAction    = "action"
 	logTarget    = "target"
+	logOperation = "operation_id"
+	logJobs      = "jobs"
 )
 
 // Server is the HTTP API. Its methods may be called concurrently.
@@ -57,6 +59,8 @@ type Server struct {
 	api     []byte // the OpenAPI document
 	docs    page   // and as a page for people
 	handler http.Handler
+
+	operate chan struct{} // an operation has begun
 
 	mu       sync.Mutex
 	listener net.Listener // nil before Listen
@@ -85,6 +89,7 @@ func New(jobs Jobs, o Options) (*Server, error) {
 		guard:  newGuard(o),
 		health: &health{checks: o.Checks, log: o.Logger},
 	}
+	s.operate = make(chan struct{}, 1) // 1: one word is enough for any number
 	if o.Rate > 0 {
 		s.rates = newLimiter(o.Rate, max(1, int(o.Rate)))
 	}
@@ -181,6 +186,10 @@ func (s *Server) Run(ctx context.Context) error {
 		d := &drainer{spool: s.o.Spool, keyed: s.o.Keyed, detour: &s.detour, m: s.m, log: s.log, failpoint: s.o.Failpoint}
 		d.prepare(drainCtx) // connections wait meanwhile
 		draining.Go(func() { d.run(drainCtx) })
+	}
+	if s.o.Bulk != nil && !s.o.ReadOnly {
+		o := &operator{work: s.o.Bulk.Work, holder: newHolder(), wake: s.operate, log: s.log, failpoint: s.o.Failpoint}
+		draining.Go(func() { o.run(drainCtx) })
 	}
 	served := make(chan error, 1) // 1: Serve's goroutine ends even if nobody reads
 	serve := srv.Serve

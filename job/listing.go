@@ -65,6 +65,12 @@ func (l Listing) KindPrefix() (prefix string, open bool) {
 	return strings.CutSuffix(*l.Kind, "*")
 }
 
+// Narrow reports whether the listing asks for less than all jobs.
+func (l Listing) Narrow() bool {
+	return len(l.Queues) > 0 || l.QueueName != "" || l.Kind != nil || l.Status != "" ||
+		!l.CreatedAfter.IsZero() || !l.CreatedBefore.IsZero() || !l.DiedAfter.IsZero()
+}
+
 // Check returns a [*FieldError] for the first field that breaks a limit.
 func (l Listing) Check() error {
 	if l.QueueName != "" {
