@@ -116,9 +116,22 @@ func jobsGet(s *settings) *cobra.Command {
 }
 
 func jobsChange(s *settings, use, short, done, not string, change func(rookery.Acting, context.Context, int64) (bool, error)) *cobra.Command {
-	return &cobra.Command{
-		Use: use + " ID …", Short: short, Args: someArgs,
+	many := bulk{action: job.Action(use)}
+	c := &cobra.Command{
+		Use: use + " ID … | --queue NAME …", Short: short,
+		Long: short + `.
+
+With ids these jobs; with a filter all that it finds, by an operation of many small
+transactions, which servers go on with when this process ends.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch byFilter := many.asked(cmd); {
+			case byFilter && len(args) > 0:
+				return &usageError{errors.New("give either ids or a filter")}
+			case byFilter:
+				return many.run(cmd, s)
+			case len(args) == 0:
+				return someArgs(cmd, args)
+			}
 			ids := make([]int64, len(args))
 			for i, text := range args {
 				var err error
@@ -144,6 +157,8 @@ func jobsChange(s *settings, use, short, done, not string, change func(rookery.A
 			})
 		},
 	}
+	many.flags(c)
+	return c
 }
 
 // stateError is a [job.ErrState] that says which job and why.

@@ -18,9 +18,9 @@ import (
 
 func jobsList(s *settings) *cobra.Command {
 	var (
-		l                    job.Listing
-		kind, cursor, status string
-		after, before, died  string
+		filter filterFlags
+		limit  int
+		cursor string
 	)
 	c := &cobra.Command{
 		Use:   "list [--queue NAME] [--kind KIND] [--status STATUS]",
@@ -29,20 +29,11 @@ func jobsList(s *settings) *cobra.Command {
 due, dead ones the last to die first, all others the newest first. A list that goes
 on ends with the --cursor for its next page, on standard error.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l.Status = status
-			if cmd.Flags().Changed("kind") {
-				l.Kind = &kind
-			}
-			var err error
-			if l.CreatedAfter, err = momentOf("--created-after", after); err != nil {
+			l, err := filter.listing(cmd)
+			if err != nil {
 				return err
 			}
-			if l.CreatedBefore, err = momentOf("--created-before", before); err != nil {
-				return err
-			}
-			if l.DiedAfter, err = momentOf("--died-after", died); err != nil {
-				return err
-			}
+			l.Limit = limit
 			if l.From, err = readCursor(cursor); err != nil {
 				return err
 			}
@@ -69,13 +60,8 @@ on ends with the --cursor for its next page, on standard error.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&l.QueueName, "queue", "q", "", "only this queue")
-	f.StringVarP(&kind, "kind", "k", "", "only this kind; email.* means all that begin with email., --kind= the empty one")
-	f.StringVar(&status, "status", "", strings.Join(job.Filters(), ", "))
-	f.StringVar(&after, "created-after", "", "only jobs inserted after this time, such as 2026-11-23T15:04:05Z")
-	f.StringVar(&before, "created-before", "", "only jobs inserted before this time")
-	f.StringVar(&died, "died-after", "", "only jobs that died after this time; with --status dead")
-	f.IntVar(&l.Limit, "limit", 50, fmt.Sprintf("1 to %d", job.MaxListing))
+	filter.add(c)
+	f.IntVar(&limit, "limit", 50, fmt.Sprintf("1 to %d", job.MaxListing))
 	f.StringVar(&cursor, "cursor", "", "go on where a list with the same flags ended")
 	return c
 }
