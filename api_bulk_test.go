@@ -20,6 +20,10 @@ func (c *client) callBulk() {
 		c.Fatalf("answer %s has no id: %v", text, err)
 	}
 	at := operations + "/" + strconv.FormatInt(o.ID, 10)
+	const quiet = "/v1/workers/{id}/quiet"
+	c.call("quietWorker", "POST", quiet, "/v1/workers/w1/quiet", `{"quiet":true}`, 200)
+	c.call("quietWorker", "POST", quiet, "/v1/workers/r1/quiet", `{"quiet":true}`, 404)
+	c.call("quietWorker", "POST", quiet, "/v1/workers/w1/quiet", `{}`, 422)
 	c.call("listOperations", "GET", operations, operations+"?limit=1", "", 200)
 	c.call("getOperation", "GET", one, at, "", 200)
 	c.call("getOperation", "GET", one, operations+"/4711", "", 404)

@@ -91,3 +91,9 @@ func (j *Jobs) Processes(ctx context.Context, role string) ([]job.ProcessState, 
 	}
 	return found, nil
 }
+
+// SetQuiet has a worker take no more jobs, or take them again, from its next beat on. The
+// error is [job.ErrNotFound] when no worker has this id.
+func (j *Jobs) SetQuiet(ctx context.Context, worker string, quiet bool) error {
+	return j.store.SetQuiet(ctx, AtTheCommandLine(), worker, quiet)
+}

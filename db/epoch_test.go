@@ -181,7 +181,7 @@ func TestEpoch_WorkersBehind(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Beat(%s): %v", id, err)
 		}
-		return got
+		return got.Epochs
 	}
 	behind := func(epoch, want int64) {
 		t.Helper()

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
 )
@@ -65,7 +67,7 @@ func (s *Store) Processes(ctx context.Context, role string) ([]job.ProcessState,
 		for i, r := range rows {
 			out[i] = job.ProcessState{
 				ID: r.ID, Role: r.Role, Host: r.Host, PID: int(r.Pid), StartedAt: r.StartedAt, BeatAt: r.BeatAt, RedisAt: r.RedisAt,
-				BeatAge: milliseconds(r.BeatAgeMs), RedisAge: -1, Epochs: map[string]int64{},
+				BeatAge: milliseconds(r.BeatAgeMs), RedisAge: -1, Epochs: map[string]int64{}, Quiet: r.Quiet,
 			}
 			if r.RedisAt != nil {
 				out[i].RedisAge = milliseconds(r.RedisAgeMs)
@@ -75,4 +77,16 @@ func (s *Store) Processes(ctx context.Context, role string) ([]job.ProcessState,
 		return err
 	})
 	return out, err
+}
+
+// SetQuiet has a worker take no more jobs, or take them again, from its next beat on, and
+// records who said so. [job.ErrNotFound]: no worker has this id.
+func (s *Store) SetQuiet(ctx context.Context, who job.Actor, id string, quiet bool) error {
+	return s.changing(ctx, "quiet", func(q *query.Queries) (job.Change, bool, error) {
+		n, err := q.SetQuiet(ctx, query.SetQuietParams{ID: id, Quiet: quiet})
+		if err == nil && n == 0 {
+			err = pgx.ErrNoRows
+		}
+		return who.Did("worker.quiet", id, "", map[string]bool{"quiet": quiet}), err == nil, err
+	})
 }

@@ -144,3 +144,35 @@ func TestProcesses_ByRole(t *testing.T) {
 		t.Errorf("Processes(cook) = %v, want a FieldError of role", err)
 	}
 }
+
+// Only workers can be told, the line of it is in the audit, and a worker hears of it.
+func TestSetQuiet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, p := range []job.Process{{ID: "r1", Role: "relay"}, {ID: "w1", Role: "worker"}} {
+		if _, err := w.Beat(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.SetQuiet(t.Context(), admin, "w1", false), w.SetQuiet(t.Context(), admin, "w1", true)); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"r1", "nobody"} {
+		if err := w.SetQuiet(t.Context(), admin, id, true); !errors.Is(err, job.ErrNotFound) {
+			t.Errorf("SetQuiet(%s) = %v, want ErrNotFound", id, err)
+		}
+	}
+	for _, queues := range []string{"there are", "there are none"} {
+		if heard, err := w.Beat(t.Context(), job.Process{ID: "w1", Role: "worker"}); err != nil || !heard.Quiet || heard.Epochs[""] != 0 || len(heard.Epochs) > 1 {
+			t.Errorf("Beat, where queues %s = %+v, %v, want it quiet", queues, heard, err)
+		}
+		w.exec("DELETE FROM outbox.queues")
+	}
+	if all, err := w.Processes(t.Context(), "worker"); err != nil || len(all) != 1 || !all[0].Quiet {
+		t.Errorf("Processes = %+v, %v, want one that is quiet", all, err)
+	}
+	page, err := w.Changes(t.Context(), job.ChangeFilter{Limit: 10})
+	if lines := page.Changes; err != nil || len(lines) != 2 || lines[0].Action != "worker.quiet" || lines[0].Target != "w1" || string(lines[0].Detail) != `{"quiet": true}` {
+		t.Errorf("Changes = %+v, %v", lines, err)
+	}
+}

@@ -171,23 +171,27 @@ func (s *Store) Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error) {
 	return out, err
 }
 
-// Beat says that a process lives, and returns the epoch of every queue. A relay's
+// Beat says that a process lives, and returns the epoch of every queue, and whether
+// it is to be quiet. A relay's
 // also forgets processes that have been silent for an hour.
-func (s *Store) Beat(ctx context.Context, p job.Process) (map[string]int64, error) {
+func (s *Store) Beat(ctx context.Context, p job.Process) (job.Heard, error) {
 	epochs, err := json.Marshal(p.Epochs)
 	if err != nil || p.Epochs == nil {
 		epochs = json.RawMessage(`{}`)
 	}
-	out := map[string]int64{}
+	out := job.Heard{Epochs: map[string]int64{}}
 	err = s.do(ctx, "beat", func(q *query.Queries) error {
 		if p.Role == "relay" { // somebody must forget those that never said goodbye
 			if _, err := q.RetireSilentProcesses(ctx); err != nil {
 				return err
 			}
 		}
-		rows, err := q.BeatProcess(ctx, query.BeatProcessParams{ID: p.ID, Role: p.Role, Host: p.Host, Pid: int32(p.PID), RedisOk: p.RedisOK, Epochs: epochs})
+		rows, err := q.BeatProcess(ctx, query.BeatProcessParams{ID: p.ID, Role: p.Role, Host: p.Host, Pid: int32(p.PID), RedisOk: p.RedisOK, Epochs: epochs, Quiet: p.Quiet})
 		for _, row := range rows {
-			out[row.Name] = row.Epoch
+			out.Quiet = row.Quiet
+			if row.Name != "" {
+				out.Epochs[row.Name] = row.Epoch
+			}
 		}
 		return err
 	})

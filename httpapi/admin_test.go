@@ -207,7 +207,7 @@ func TestWorkers(t *testing.T) {
 	at := time.Date(2026, 11, 23, 15, 0, 0, 0, time.FixedZone("", 3600))
 	f := &fakeAdmin{processes: []job.ProcessState{{ID: "w1", Role: "worker", Host: "h", PID: 7, StartedAt: at, BeatAt: at, RedisAt: &at, BeatAge: 1500 * time.Millisecond, Epochs: map[string]int64{"q": 2}}}}
 	s := newAdmin(t, f, Options{})
-	want := `{"data":[{"id":"w1","role":"worker","host":"h","pid":7,"started_at":"2026-11-23T14:00:00Z","beat_at":"2026-11-23T14:00:00Z","redis_at":"2026-11-23T14:00:00Z","epochs":{"q":2},"beat_age_seconds":1.5}]}`
+	want := `{"data":[{"id":"w1","role":"worker","host":"h","pid":7,"started_at":"2026-11-23T14:00:00Z","beat_at":"2026-11-23T14:00:00Z","redis_at":"2026-11-23T14:00:00Z","epochs":{"q":2},"quiet":false,"beat_age_seconds":1.5}]}`
 	if got := strings.TrimSpace(get(s, "/v1/workers?role=worker").Body.String()); got != want || f.calls[0] != "processes worker" {
 		t.Errorf("workers = %s\nwant %s", got, want)
 	}

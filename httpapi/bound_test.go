@@ -42,7 +42,7 @@ func matrix() map[string]cell {
 	return map[string]cell{
 		"GET /livez": {open: true}, "GET /readyz": {open: true}, "GET /v1/openapi.json": {open: true}, "GET /v1/docs": {open: true},
 		"GET /ui": {open: true}, "GET /ui/*": {open: true}, "POST /ui/*": {open: true}, "GET /ui/stream": {open: true}, // by a session, which no such key begins
-		"GET /metrics": {}, "GET /v1/workers": {},
+		"GET /metrics": {}, "GET /v1/workers": {}, "POST /v1/workers/:id/quiet": {},
 		"POST /v1/jobs/bulk": {}, "GET /v1/operations": {}, "GET /v1/operations/:id": {}, "POST /v1/operations/:id/cancel": {},
 		"GET /v1/keys": {admin: true}, "POST /v1/keys": {admin: true}, "DELETE /v1/keys/:id": {admin: true}, "GET /v1/audit": {admin: true},
 		"GET /v1/spool/:id": {unnamed: true, path: "/v1/spool/01890a5d-ac96-774b-bcce-b302099a8057", own: 404},

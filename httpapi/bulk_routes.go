@@ -13,6 +13,7 @@ const (
 	routeOperations      = "/v1/operations"
 	routeOperation       = "/v1/operations/:id"
 	routeCancelOperation = "/v1/operations/:id/cancel"
+	routeQuiet           = "/v1/workers/:id/quiet"
 )
 
 // bulkRoutes adds what [Bulk] can do.

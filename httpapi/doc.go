@@ -52,6 +52,10 @@
 //	GET  /v1/operations/{id}         how far it is
 //	POST /v1/operations/{id}/cancel  the operation; what is done stays done
 //
+// With [Options].Workers also:
+//
+//	POST /v1/workers/{id}/quiet  {"quiet": true}: it takes no new jobs and finishes what it has
+//
 // Lists are {"data": […], "next_cursor": "…" or null}. There is no total, and no offset:
 // both cost as much as reading all that is left out. A page of jobs ends early, with
 // scanned_to, when it has looked at 10,000 places of its list; next_cursor goes on from
@@ -112,6 +116,7 @@
 //	404 key_not_found           no such key
 //	404 queue_not_found         nobody has used a queue with this name
 //	404 operation_not_found     no such operation
+//	404 worker_not_found        no worker has this id
 //	405 method_not_allowed      Allow lists the methods
 //	409 wrong_status            the job's status does not allow this
 //	408 request_timeout         the body did not arrive in time

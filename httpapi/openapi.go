@@ -37,6 +37,9 @@ func (o Options) areas() []string {
 	if o.Bulk != nil {
 		areas = append(areas, "bulk")
 	}
+	if o.Workers != nil {
+		areas = append(areas, "workers")
+	}
 	if o.Audit != nil {
 		areas = append(areas, "audit")
 	}

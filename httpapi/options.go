@@ -66,6 +66,8 @@ type Options struct {
 	// Bulk changes many jobs at once, and [Server.Run] then works at operations; with nil its
 	// routes are not there.
 	Bulk *Bulk
+	// Workers has workers do what people want; with nil its route is not there.
+	Workers WorkerActions
 	// UI is served below /ui/; nil: there is nothing. With Keys it has to find out by
 	// itself who asks: a browser sends no Authorization.
 	UI UI

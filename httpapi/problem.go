@@ -43,6 +43,7 @@ const (
 	codeInvalidRequest   = "invalid_request"
 	codeTooMany          = "too_many_operations"
 	codeNoOperation      = "operation_not_found"
+	codeNoWorker         = "worker_not_found"
 )
 
 // The codes of single faults within an invalid_… problem.

@@ -95,6 +95,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Bulk != nil {
 		s.bulkRoutes(e)
 	}
+	if s.o.Workers != nil {
+		e.POST(routeQuiet, s.write(s.quietWorker))
+	}
 	s.docRoutes(e)
 	if s.o.UI != nil {
 		s.routesUI(e)

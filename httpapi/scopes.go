@@ -76,6 +76,7 @@ func routeAccess() map[route]access {
 		{get, routeOperation}:        {scope: job.ScopeJobsRead, whole: true},
 		{post, routeCancelOperation}: {scope: job.ScopeJobsWrite, whole: true},
 		{post, routePurge}:           queues,
+		{post, routeQuiet}:           {scope: job.ScopeQueuesAdmin, whole: true}, // it works for queues of others too
 	}
 }
 

@@ -15,6 +15,7 @@ type ProcessState struct {
 	BeatAge   time.Duration    `json:"-"`        // since BeatAt, by Postgres' clock
 	RedisAge  time.Duration    `json:"-"`        // since RedisAt; -1: never
 	Epochs    map[string]int64 `json:"epochs"`   // of each queue it knows
+	Quiet     bool             `json:"quiet"`    // it takes no new jobs, or will not from its next beat on
 
 	// As in [Process], of workers; empty when Redis does not answer.
 	Queues  []string `json:"queues,omitempty"`

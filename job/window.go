@@ -115,9 +115,19 @@ type Process struct {
 	StartedAt time.Time        `json:"started_at"`
 	RedisOK   bool             `json:"-"` // Redis has answered since the last beat
 	Epochs    map[string]int64 `json:"epochs,omitempty"`
+	Quiet     bool             `json:"quiet,omitempty"` // a worker was told, by a signal, to take no more jobs
 	// For workers only:
 	Queues  []string `json:"queues,omitempty"`
 	Slots   int      `json:"slots,omitempty"`   // attempts it runs at most at once
 	Running []Ref    `json:"running,omitempty"` // at most the first 100
 	Leaked  int      `json:"leaked,omitempty"`  // slots whose handler ignored its context's end
+}
+
+// MaxProcessID is how many bytes the id of a process may have.
+const MaxProcessID = 200
+
+// Heard is what Postgres answers to a beat.
+type Heard struct {
+	Epochs map[string]int64 // of every queue
+	Quiet  bool             // the process, a worker, is to take no more jobs
 }

@@ -25,7 +25,7 @@ WHERE j.id = @id;
 
 -- name: ListProcesses :many
 -- Relays and workers, with ages by Postgres' clock; silent ones are gone after an hour.
-SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs,
+SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs, p.quiet,
     (extract(epoch FROM clock_timestamp() - p.beat_at) * 1000)::bigint AS beat_age_ms,
     coalesce(extract(epoch FROM clock_timestamp() - p.redis_at) * 1000, -1)::bigint AS redis_age_ms
 FROM outbox.processes AS p

@@ -1,14 +1,24 @@
 -- Who lives.
 
 -- name: BeatProcess :many
--- Says that a process lives, and answers with the epoch of every queue.
+-- Says that a process lives, and answers with the epoch of every queue, and whether it is
+-- to be quiet: by what people say, or what it has been told itself. Another process with
+-- the same id has been told nothing. Without queues there is one row, of no name.
 WITH beat AS (
-    INSERT INTO outbox.processes AS p (id, role, host, pid, redis_at, epochs)
-    VALUES (@id, @role, @host, @pid, CASE WHEN @redis_ok::boolean THEN now() END, @epochs)
+    INSERT INTO outbox.processes AS p (id, role, host, pid, redis_at, epochs, quiet)
+    VALUES (@id, @role, @host, @pid, CASE WHEN @redis_ok::boolean THEN now() END, @epochs, @quiet)
     ON CONFLICT (id) DO UPDATE
-    SET beat_at = now(), redis_at = coalesce(excluded.redis_at, p.redis_at), epochs = excluded.epochs
+    SET beat_at = now(), redis_at = coalesce(excluded.redis_at, p.redis_at), epochs = excluded.epochs, host = excluded.host, pid = excluded.pid,
+        quiet = excluded.quiet OR p.quiet AND (p.host, p.pid) = (excluded.host, excluded.pid)
+    RETURNING p.quiet
 )
-SELECT q.name, q.epoch FROM outbox.queues AS q;
+SELECT coalesce(q.name, '') AS name, coalesce(q.epoch, 0)::bigint AS epoch, beat.quiet
+FROM beat
+LEFT JOIN outbox.queues AS q ON true;
+
+-- name: SetQuiet :execrows
+-- Has a worker take no more jobs, or take them again; it knows with its next beat.
+UPDATE outbox.processes AS p SET quiet = @quiet WHERE p.id = @id AND p.role = 'worker';
 
 -- name: RetireProcess :exec
 DELETE FROM outbox.processes AS p WHERE p.id = @id;

@@ -71,7 +71,7 @@ type Holdings interface {
 type Orders interface {
 	Cancels(ctx context.Context) ([]job.CancelOrder, error)
 	DropCancels(ctx context.Context, refs []job.Ref) error
-	Beat(ctx context.Context, p job.Process) (map[string]int64, error)
+	Beat(ctx context.Context, p job.Process) (job.Heard, error)
 	Retire(ctx context.Context, id string) error
 }
 

@@ -80,8 +80,8 @@ func (s *instant) Reconcile(_ context.Context, _ string, outcomes []job.Outcome)
 	return verdicts, nil
 }
 func (s *instant) Verify(_ context.Context, refs []job.Ref) ([]job.Ref, error) { return refs, nil }
-func (s *instant) Beat(context.Context, job.Process) (map[string]int64, error) {
-	return map[string]int64{"bench": 1}, nil
+func (s *instant) Beat(context.Context, job.Process) (job.Heard, error) {
+	return job.Heard{Epochs: map[string]int64{"bench": 1}}, nil
 }
 func (s *instant) Retire(context.Context, string) error { return nil }
 

@@ -21,6 +21,7 @@ var storeContracts = map[string]func(*fixture){
 	"Reconcile/full_batch":                          reconcilesFullBatch,
 	"Verify/what_is_current":                        verifies,
 	"Beat/returns_epochs":                           beatsInStore,
+	"Beat/is_told_to_be_quiet":                      quietInStore,
 	"Retire/takes_out_of_the_living":                retires,
 	"Store/says_that_ctx_has_ended_and_did_nothing": storeEnded,
 }
@@ -191,9 +192,28 @@ func (f *fixture) process(id string) job.Process {
 
 func (f *fixture) beats(p job.Process) map[string]int64 {
 	f.Helper()
-	epochs, err := f.store.Beat(f.Context(), p)
+	heard, err := f.store.Beat(f.Context(), p)
 	f.no("Beat", err)
-	return epochs
+	return heard.Epochs
+}
+
+func quietInStore(f *fixture) {
+	hears := func(what string, p job.Process, want bool) {
+		f.Helper()
+		heard, err := f.store.Beat(f.Context(), p)
+		f.no("Beat", err)
+		f.same(what, heard.Quiet, want)
+	}
+	p := f.process("quiet")
+	hears("quiet, untold", p, false)
+	p.Quiet = true
+	hears("quiet, told now", p, true)
+	p.Quiet = false
+	hears("quiet, told before", p, true)
+	hears("quiet of another", f.process("loud"), false)
+	p.PID = 2
+	hears("quiet of the next process with its id", p, false)
+	f.no("Retire", f.store.Retire(f.Context(), p.ID))
 }
 
 func beatsInStore(f *fixture) {

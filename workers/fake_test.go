@@ -20,6 +20,7 @@ type memory struct {
 	ended     map[job.Ref]job.Outcome
 	started   map[job.Ref]bool
 	living    map[string]bool  // outbox.processes
+	quiet     map[quieted]bool // outbox.processes.quiet
 	truth     map[string]int64 // Postgres' epochs
 	epoch     map[string]int64 // Redis'
 	replaced  map[string]bool  // this Redis is another process than the epoch was opened in
@@ -64,7 +65,7 @@ type receipt struct {
 func newMemory() *memory {
 	return &memory{
 		rows: map[job.Ref]job.Status{}, jobs: map[int64]job.Job{}, ended: map[job.Ref]job.Outcome{}, started: map[job.Ref]bool{},
-		living: map[string]bool{}, truth: map[string]int64{"q": 1}, epoch: map[string]int64{"q": 1},
+		living: map[string]bool{}, quiet: map[quieted]bool{}, truth: map[string]int64{"q": 1}, epoch: map[string]int64{"q": 1},
 		replaced: map[string]bool{}, paused: map[string]bool{},
 		window: map[string][]job.Envelope{}, broken: map[string][]job.Ref{},
 		leases: map[job.Ref]time.Time{}, lost: map[job.Ref]bool{}, cancelled: map[job.Ref]bool{},

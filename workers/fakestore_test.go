@@ -123,16 +123,24 @@ func (m *memory) Retire(ctx context.Context, id string) error {
 }
 
 // Beat is the Store's; the leases' Beat lives on leasesOf.
-func (m *memory) Beat(ctx context.Context, p job.Process) (map[string]int64, error) {
+// quieted is the process that an order to be quiet is for.
+type quieted struct {
+	id, host string
+	pid      int
+}
+
+func (m *memory) Beat(ctx context.Context, p job.Process) (job.Heard, error) {
 	if err := m.call(ctx, "process", ""); err != nil {
-		return nil, err
+		return job.Heard{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	who := quieted{p.ID, p.Host, p.PID}
+	m.quiet[who] = p.Quiet || m.quiet[who]
 	m.process, m.living[p.ID] = p, true
 	epochs := map[string]int64{}
 	for q, e := range m.truth {
 		epochs[q] = e
 	}
-	return epochs, nil
+	return job.Heard{Epochs: epochs, Quiet: m.quiet[who]}, nil
 }

@@ -63,10 +63,10 @@ type fetcher struct {
 	names   []string
 }
 
-// roomy reports whether something may be taken: nothing waits to begin, nothing
+// roomy reports whether something may be taken: the worker is not quiet, nothing waits to begin, nothing
 // runs alone, a slot is free, and Postgres keeps up with the outcomes.
 func (w *Worker) roomy(waiting int) bool {
-	if waiting > 0 {
+	if waiting > 0 || w.quiet.on.Load() {
 		return false
 	}
 	h := w.held

@@ -63,7 +63,8 @@ func (w *Worker) tell(ctx context.Context) {
 	defer cancel()
 	p := w.process()
 	p.RedisOK = w.redisOK.Swap(false)
-	epochs, err := w.store.Beat(ctx, p)
+	p.Quiet = w.quiet.told.Load()
+	answer, err := w.store.Beat(ctx, p)
 	if err != nil {
 		if p.RedisOK {
 			w.redisOK.Store(true)
@@ -73,8 +74,9 @@ func (w *Worker) tell(ctx context.Context) {
 		return
 	}
 	w.postgresAnswered()
+	w.obey(p.Quiet, answer.Quiet)
 	for _, q := range w.queues {
-		if epoch, ok := epochs[q.name]; ok && q.learn(epoch) {
+		if epoch, ok := answer.Epochs[q.name]; ok && q.learn(epoch) {
 			w.log.DebugContext(ctx, "epoch in postgres", keyQueue, q.name, keyEpoch, epoch)
 		}
 	}

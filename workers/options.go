@@ -76,7 +76,7 @@ const (
 )
 
 // maxID is how long a worker's id may be, in bytes.
-const maxID = 200
+const maxID = job.MaxProcessID
 
 // filled returns o with its defaults written out, or what is wrong with it.
 func (o Options) filled() (Options, error) {

@@ -28,8 +28,9 @@ type Outcomes interface {
 
 // Living is the list of processes.
 type Living interface {
-	// Beat says that the process lives and returns the epoch of every queue.
-	Beat(ctx context.Context, p job.Process) (map[string]int64, error)
+	// Beat says that the process lives and returns the epoch of every queue, and whether
+	// the worker is to be quiet.
+	Beat(ctx context.Context, p job.Process) (job.Heard, error)
 	// Retire takes the process out of the list of the living.
 	Retire(ctx context.Context, id string) error
 }

@@ -33,6 +33,7 @@ type Worker struct {
 	tracing *tracing.Tracer
 	minutes *minutes.Book // nil: nobody wants to know
 	tokens  tokens
+	quiet   quiet
 	started time.Time
 
 	handlers sync.WaitGroup // handlers under way

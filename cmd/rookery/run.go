@@ -166,6 +166,8 @@ ROOKERY_JOB_ID, ROOKERY_JOB_KIND, ROOKERY_JOB_ATTEMPT_COUNT, … Exit 0 complete
 the job, 75 puts it back for a minute, 65 discards it; anything else fails, with
 the end of standard error as the error.
 
+SIGTSTP, as rookery workers quiet, has it take no new jobs and finish those it has.
+
 With --exec 'CMD' a shell runs CMD; with a bare --exec what follows -- is run as it is.`,
 		Example: `  rookery worker --queue email:processing --concurrency 8 --exec './send-mail'
   rookery worker --queue high=3 --queue low=1 --exec -- python3 handler.py`,
@@ -234,7 +236,8 @@ func runWorker(cmd *cobra.Command, s *settings, p rookery.Program, addr string) 
 		if err != nil {
 			return err
 		}
-		return runBeside(ctx, addr, w.Run, func() (runner, error) { return svc.Window(ctx, addr, w) })
+		run := func(ctx context.Context) error { return runAll(ctx, w.Run, onQuiet(w.Quiet)) }
+		return runBeside(ctx, addr, run, func() (runner, error) { return svc.Window(ctx, addr, w) })
 	})
 }
 

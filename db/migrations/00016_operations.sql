@@ -165,6 +165,9 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- A worker that is to take no more jobs: people say so here, and it reads it with its beat.
+ALTER TABLE outbox.processes ADD COLUMN quiet boolean NOT NULL DEFAULT false;
+
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -175,6 +178,7 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION outbox.cancel_many(bigint[]), outbox.redrive_many(bigint[]), outbox.delete_many(bigint[]) TO %I', part);
         EXECUTE format('GRANT SELECT, INSERT (action, filter, principal, up_to_id, holder, lease_until),
             UPDATE (status, finished_at, error, matched, done, failed, walk, place, holder, lease_until) ON outbox.operations TO %I', part);
+        EXECUTE format('GRANT UPDATE (quiet) ON outbox.processes TO %I', part);
     END LOOP;
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'rookery_readonly') THEN
         GRANT SELECT ON outbox.operations TO rookery_readonly;
@@ -183,5 +187,6 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose Down
+ALTER TABLE outbox.processes DROP COLUMN quiet;
 DROP FUNCTION outbox.cancel_many(bigint[]), outbox.redrive_many(bigint[]), outbox.delete_many(bigint[]);
 DROP TABLE outbox.operations;

@@ -123,12 +123,12 @@ func (c *crowd) Reconcile(_ context.Context, _ string, outcomes []job.Outcome) (
 	return verdicts, nil
 }
 func (c *crowd) Verify(_ context.Context, refs []job.Ref) ([]job.Ref, error) { return refs, nil }
-func (c *crowd) Beat(context.Context, job.Process) (map[string]int64, error) {
+func (c *crowd) Beat(context.Context, job.Process) (job.Heard, error) {
 	epochs := map[string]int64{}
 	for _, q := range c.queues {
 		epochs[q.queue] = 1
 	}
-	return epochs, nil
+	return job.Heard{Epochs: epochs}, nil
 }
 func (c *crowd) Retire(context.Context, string) error                { return nil }
 func (c *crowd) Hold(context.Context, job.Hold) ([]int64, error)     { return nil, nil }

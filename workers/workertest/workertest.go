@@ -164,7 +164,7 @@ func (o *one) Reconcile(_ context.Context, _ string, outcomes []job.Outcome) ([]
 func (o *one) Verify(_ context.Context, refs []job.Ref) ([]job.Ref, error) { return refs, nil }
 
 // Beat knows no epochs.
-func (o *one) Beat(context.Context, job.Process) (map[string]int64, error) { return nil, nil }
+func (o *one) Beat(context.Context, job.Process) (job.Heard, error) { return job.Heard{}, nil }
 
 // Retire does nothing.
 func (o *one) Retire(context.Context, string) error { return nil }

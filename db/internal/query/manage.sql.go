@@ -52,7 +52,7 @@ func (q *Queries) DeleteJob(ctx context.Context, id int64) (bool, error) {
 }
 
 const listProcesses = `-- name: ListProcesses :many
-SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs,
+SELECT p.id, p.role, p.host, p.pid, p.started_at, p.beat_at, p.redis_at, p.epochs, p.quiet,
     (extract(epoch FROM clock_timestamp() - p.beat_at) * 1000)::bigint AS beat_age_ms,
     coalesce(extract(epoch FROM clock_timestamp() - p.redis_at) * 1000, -1)::bigint AS redis_age_ms
 FROM outbox.processes AS p
@@ -75,6 +75,7 @@ type ListProcessesRow struct {
 	BeatAt     time.Time
 	RedisAt    *time.Time
 	Epochs     []byte
+	Quiet      bool
 	BeatAgeMs  int64
 	RedisAgeMs int64
 }
@@ -98,6 +99,7 @@ func (q *Queries) ListProcesses(ctx context.Context, arg ListProcessesParams) ([
 			&i.BeatAt,
 			&i.RedisAt,
 			&i.Epochs,
+			&i.Quiet,
 			&i.BeatAgeMs,
 			&i.RedisAgeMs,
 		); err != nil {

@@ -152,6 +152,7 @@ type OutboxProcess struct {
 	BeatAt    time.Time
 	RedisAt   *time.Time
 	Epochs    []byte
+	Quiet     bool
 }
 
 type OutboxQueue struct {

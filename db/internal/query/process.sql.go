@@ -12,12 +12,16 @@ import (
 const beatProcess = `-- name: BeatProcess :many
 
 WITH beat AS (
-    INSERT INTO outbox.processes AS p (id, role, host, pid, redis_at, epochs)
-    VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN now() END, $6)
+    INSERT INTO outbox.processes AS p (id, role, host, pid, redis_at, epochs, quiet)
+    VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN now() END, $6, $7)
     ON CONFLICT (id) DO UPDATE
-    SET beat_at = now(), redis_at = coalesce(excluded.redis_at, p.redis_at), epochs = excluded.epochs
+    SET beat_at = now(), redis_at = coalesce(excluded.redis_at, p.redis_at), epochs = excluded.epochs, host = excluded.host, pid = excluded.pid,
+        quiet = excluded.quiet OR p.quiet AND (p.host, p.pid) = (excluded.host, excluded.pid)
+    RETURNING p.quiet
 )
-SELECT q.name, q.epoch FROM outbox.queues AS q
+SELECT coalesce(q.name, '') AS name, coalesce(q.epoch, 0)::bigint AS epoch, beat.quiet
+FROM beat
+LEFT JOIN outbox.queues AS q ON true
 `
 
 type BeatProcessParams struct {
@@ -27,15 +31,19 @@ type BeatProcessParams struct {
 	Pid     int32
 	RedisOk bool
 	Epochs  []byte
+	Quiet   bool
 }
 
 type BeatProcessRow struct {
 	Name  string
 	Epoch int64
+	Quiet bool
 }
 
 // Who lives.
-// Says that a process lives, and answers with the epoch of every queue.
+// Says that a process lives, and answers with the epoch of every queue, and whether it is
+// to be quiet: by what people say, or what it has been told itself. Another process with
+// the same id has been told nothing. Without queues there is one row, of no name.
 func (q *Queries) BeatProcess(ctx context.Context, arg BeatProcessParams) ([]BeatProcessRow, error) {
 	rows, err := q.db.Query(ctx, beatProcess,
 		arg.ID,
@@ -44,6 +52,7 @@ func (q *Queries) BeatProcess(ctx context.Context, arg BeatProcessParams) ([]Bea
 		arg.Pid,
 		arg.RedisOk,
 		arg.Epochs,
+		arg.Quiet,
 	)
 	if err != nil {
 		return nil, err
@@ -52,7 +61,7 @@ func (q *Queries) BeatProcess(ctx context.Context, arg BeatProcessParams) ([]Bea
 	var items []BeatProcessRow
 	for rows.Next() {
 		var i BeatProcessRow
-		if err := rows.Scan(&i.Name, &i.Epoch); err != nil {
+		if err := rows.Scan(&i.Name, &i.Epoch, &i.Quiet); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -78,6 +87,24 @@ DELETE FROM outbox.processes AS p WHERE p.beat_at < now() - interval '1 hour'
 
 func (q *Queries) RetireSilentProcesses(ctx context.Context) (int64, error) {
 	result, err := q.db.Exec(ctx, retireSilentProcesses)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const setQuiet = `-- name: SetQuiet :execrows
+UPDATE outbox.processes AS p SET quiet = $1 WHERE p.id = $2 AND p.role = 'worker'
+`
+
+type SetQuietParams struct {
+	Quiet bool
+	ID    string
+}
+
+// Has a worker take no more jobs, or take them again; it knows with its next beat.
+func (q *Queries) SetQuiet(ctx context.Context, arg SetQuietParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setQuiet, arg.Quiet, arg.ID)
 	if err != nil {
 		return 0, err
 	}
