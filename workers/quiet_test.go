@@ -45,6 +45,7 @@ func TestQuiet_ByOrder(t *testing.T) {
 		m.push("q", envelopes("k", 2, 2)...)
 		r.sleep(30 * time.Second)
 		r.wantLeases(1)
+		r.wantOutcome(2, "")
 		r.sleep(30 * time.Second)
 		r.wantOutcome(1, job.Succeeded)
 		r.wantLeases(0)
