@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,31 +17,37 @@ import (
 
 // readBody returns the body of a JSON request of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body, _, err := readBodyOf(w, r, limit, echo.MIMEApplicationJSON)
+	return body, err
+}
+
+// readBodyOf returns the body of a request, and which of the media types it is of.
+func readBodyOf(w http.ResponseWriter, r *http.Request, limit int64, kinds ...string) ([]byte, string, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	charset, given := params["charset"]
-	if err != nil || kind != echo.MIMEApplicationJSON || given && !strings.EqualFold(charset, "utf-8") {
-		return nil, newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent as Content-Type: application/json, in UTF-8")
+	if err != nil || !slices.Contains(kinds, kind) || given && !strings.EqualFold(charset, "utf-8") {
+		return nil, "", newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent as Content-Type: "+strings.Join(kinds, " or ")+", in UTF-8")
 	}
 	if r.Header.Get(echo.HeaderContentEncoding) != "" {
-		return nil, newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent without Content-Encoding")
+		return nil, "", newProblem(http.StatusUnsupportedMediaType, codeUnsupportedType, "the body must be sent without Content-Encoding")
 	}
 	if r.ContentLength > limit {
-		return nil, bodyTooLarge(limit)
+		return nil, "", bodyTooLarge(limit)
 	}
 	body, err := readPieces(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	var timeout net.Error
 	switch {
 	case err == nil:
-		return body, nil
+		return body, kind, nil
 	case errors.As(err, &tooLarge):
-		return nil, bodyTooLarge(limit)
+		return nil, "", bodyTooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return nil, newProblem(http.StatusRequestTimeout, codeRequestTimeout, "the body did not arrive in time")
+		return nil, "", newProblem(http.StatusRequestTimeout, codeRequestTimeout, "the body did not arrive in time")
 	}
 	p := newProblem(http.StatusBadRequest, codeMissingBody, "the body broke off")
 	p.cause = err
-	return nil, p
+	return nil, "", p
 }
 
 // piece is a part of a body while it is read. io.ReadAll grows its slice by a quarter at a

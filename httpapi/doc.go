@@ -13,7 +13,8 @@
 // # The routes
 //
 //	POST /v1/jobs          insert one job: 201, Location, the job
-//	POST /v1/jobs/batch    insert 1 to 1,000, all or none: {"jobs": [job, …]}
+//	POST /v1/jobs/batch    insert 1 to 1,000, all or none: {"jobs": [job, …]}; or, as
+//	                       application/x-ndjson, one job a line
 //	GET  /v1/jobs/{id}     the row, its attempts, its live status; ?include=payload
 //	GET  /v1/queues        the figures of every queue
 //	GET  /v1/spool/{id}    with a spool: waiting, inserted (with job_ids) or refused
@@ -121,7 +122,7 @@
 //	409 wrong_status            the job's status does not allow this
 //	408 request_timeout         the body did not arrive in time
 //	413 body_too_large          the detail has the limit
-//	415 unsupported_media_type  not application/json, not UTF-8, or compressed
+//	415 unsupported_media_type  not application/json (a batch: or x-ndjson), not UTF-8, or compressed
 //	404 spool_id_unknown        nothing is known under the id; it may have gone with Redis
 //	422 invalid_job             errors lists every fault: pointer, field, code, detail
 //	409 idempotency_key_in_use  a request with this Idempotency-Key is under way; nothing was

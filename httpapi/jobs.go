@@ -110,7 +110,11 @@ func (s *Server) insertJobs(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	// White space after commas and colons makes no text longer than twice its length.
-	specs, err := decodeJobs(r.body, r.traceparent, 2*int(s.o.MaxBody))
+	decode, base := decodeJobs, "/jobs"
+	if r.lines {
+		decode, base = decodeLines, ""
+	}
+	specs, err := decode(r.body, r.traceparent, 2*int(s.o.MaxBody))
 	if err != nil {
 		return answer{}, err
 	}
@@ -123,7 +127,7 @@ func (s *Server) insertJobs(ctx context.Context, r request) (answer, error) {
 	defer cancel()
 	in, err := s.admit(work, r, specs, func(ctx context.Context) (admitted, error) { return s.insert(ctx, specs) })
 	if err != nil {
-		return answer{}, insertProblem(ctx, "/jobs", err)
+		return answer{}, insertProblem(ctx, base, err)
 	}
 	if in.spoolID != "" {
 		return spooledAnswer(in.spoolID), nil

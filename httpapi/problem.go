@@ -92,6 +92,7 @@ type problem struct {
 type fault struct {
 	Pointer string `json:"pointer,omitempty"` // RFC 6901, into the body
 	Field   string `json:"field,omitempty"`   // the job's field or the parameter
+	Line    int    `json:"line,omitempty"`    // of a body with one job a line: the pointer is into that
 	Code    string `json:"code"`
 	Detail  string `json:"detail"`
 }

@@ -24,6 +24,7 @@ type request struct {
 	idemKeys    []string // the Idempotency-Key headers
 	ifNoneMatch []string // the If-None-Match headers
 	body        []byte   // nil for GET
+	lines       bool     // the body is of mimeLines
 }
 
 // allow returns a problem when the query has another parameter than names: a
@@ -67,7 +68,7 @@ func (s *Server) routes() http.Handler {
 	e.Use(s.edge)
 
 	e.POST("/v1/jobs", s.write(s.insertJob))
-	e.POST("/v1/jobs/batch", s.write(s.insertJobs))
+	e.POST("/v1/jobs/batch", s.write(s.insertJobs, mimeLines))
 	metrics := echo.WrapHandler(promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		e.Add(method, "/v1/jobs/:id", s.read(s.getJob))
@@ -136,8 +137,10 @@ func (s *Server) read(h handler) echo.HandlerFunc {
 	}
 }
 
-// write serves h to requests with a JSON body that insert or change something.
-func (s *Server) write(h handler) echo.HandlerFunc {
+// write serves h to requests with a body that insert or change something: JSON, or what
+// else h reads.
+func (s *Server) write(h handler, more ...string) echo.HandlerFunc {
+	kinds := append([]string{echo.MIMEApplicationJSON}, more...)
 	return func(c echo.Context) error {
 		if s.o.ReadOnly {
 			return readOnly()
@@ -146,9 +149,11 @@ func (s *Server) write(h handler) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if r.body, err = readBody(c.Response(), c.Request(), s.o.MaxBody); err != nil {
+		var kind string
+		if r.body, kind, err = readBodyOf(c.Response(), c.Request(), s.o.MaxBody, kinds...); err != nil {
 			return err
 		}
+		r.lines = kind == mimeLines
 		return send(c, r, h)
 	}
 }

@@ -158,6 +158,9 @@ func spooledAnswer(id string) answer {
 // good for both one job and a batch.
 func newSpooled(r request, owner string, specs []job.Spec) (job.Spooled, bool, error) {
 	body := sha256.Sum256(r.body)
+	if r.lines { // one line is a body for one job too
+		body = sha256.Sum256(append([]byte(mimeLines+"\n"), r.body...))
+	}
 	entry := job.Spooled{Digest: body[:job.SpoolDigest], Specs: specs}
 	if len(r.idemKeys) == 0 {
 		var drawn [16]byte
