@@ -71,7 +71,7 @@ func (s *Service) api(ctx context.Context, o httpapi.Options) (*httpapi.Server, 
 		return nil, err
 	}
 	if !o.ReadOnly {
-		o.Workers = s.store
+		o.Watch, o.Workers = s.store, s.store
 		o.Bulk = &httpapi.Bulk{Changes: s.store, Operations: s.store, Work: s.store}
 	}
 	o.Admin = &httpapi.Admin{Look: jobs, Jobs: jobs, Queues: jobs}

@@ -73,6 +73,15 @@ func (s *Store) Attempts(ctx context.Context, id int64) ([]job.Attempt, error) {
 	return out, err
 }
 
+// Over returns those of some jobs that are over, or not there any more.
+func (s *Store) Over(ctx context.Context, ids []int64) (over []int64, err error) {
+	err = s.seeing(ctx, "list what is over", func(q *query.Queries) error {
+		over, err = q.ListOver(ctx, ids)
+		return err
+	})
+	return over, err
+}
+
 // QueueStats describes every queue, without what Redis has of it. Counting stops at
 // most jobs: [job.StatsCap] or [job.GlanceCap].
 func (s *Store) QueueStats(ctx context.Context, most int) ([]job.QueueStats, error) {

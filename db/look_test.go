@@ -129,3 +129,23 @@ func TestJob_AndItsAttempts(t *testing.T) {
 		t.Errorf("errors = %q", errs)
 	}
 }
+
+// What is over, and what is not there any more; what goes on is not.
+func TestOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids, want := []int64{4711}, []int64{4711}
+	for _, s := range job.Statuses() {
+		id := w.bring(s).ID
+		w.exec("DELETE FROM outbox.ready; DELETE FROM outbox.scheduled")
+		if ids = append(ids, id); s.Terminal() {
+			want = append(want, id)
+		}
+	}
+	got, err := w.Over(t.Context(), ids)
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("Over = %v (-want +got):\n%s", err, diff)
+	}
+}

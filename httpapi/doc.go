@@ -15,7 +15,8 @@
 //	POST /v1/jobs          insert one job: 201, Location, the job
 //	POST /v1/jobs/batch    insert 1 to 1,000, all or none: {"jobs": [job, …]}; or, as
 //	                       application/x-ndjson, one job a line
-//	GET  /v1/jobs/{id}     the row, its attempts, its live status; ?include=payload
+//	GET  /v1/jobs/{id}     the row, its attempts, timeline, live status; ?include=payload;
+//	                       ?wait=30s waits, to 40s, for its end, and answers with what is then
 //	GET  /v1/queues        the figures of every queue
 //	GET  /v1/spool/{id}    with a spool: waiting, inserted (with job_ids) or refused
 //	POST /v1/keys          make a key: name, scopes, queues, expires_at; the answer alone has it
@@ -131,6 +132,7 @@
 //	429 rate_limited            the key, or unknown keys from the client's address, came too
 //	                            often; Retry-After
 //	429 too_many_operations     as many are running as may be; Retry-After
+//	429 too_many_waits          a thousand clients wait for jobs already; Retry-After
 //	422 invalid_queue           as invalid_job, of a change of a queue
 //	422 invalid_request         as invalid_job, of a bulk change, or of a request that has no fields
 //	422 idempotency_key_reused  the Idempotency-Key came with another body before

@@ -145,6 +145,7 @@ func (s *Server) insertJobs(ctx context.Context, r request) (answer, error) {
 type jobDocument struct {
 	job.Job
 	Attempts []job.Attempt `json:"attempts"`
+	Timeline []step        `json:"timeline"`
 	Live     *job.Live     `json:"live"`
 	LiveNote string        `json:"live_note,omitempty"` // why live is null
 }
@@ -152,7 +153,11 @@ type jobDocument struct {
 // getJob answers GET /v1/jobs/{id}. The payload is left out unless asked for with
 // ?include=payload: it may be large, and hold what only few should see.
 func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
-	if err := r.allow("include"); err != nil {
+	if err := r.allow("include", "wait", "until"); err != nil {
+		return answer{}, err
+	}
+	long, err := s.waitOf(r)
+	if err != nil {
 		return answer{}, err
 	}
 	withPayload := false
@@ -171,15 +176,15 @@ func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	row, err := s.visibleJob(ctx, id)
+	if err != nil {
+		return answer{}, err
+	}
+	if row, err = s.awaitEnd(ctx, row, long); err != nil {
+		return answer{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	row, err := s.jobs.Job(ctx, id)
-	if err != nil {
-		return answer{}, fmt.Errorf("read job: %w", err)
-	}
-	if !s.principal(ctx).Sees(row.QueueName) {
-		return answer{}, job.ErrNotFound // as if it were not there
-	}
 	attempts, err := s.jobs.Attempts(ctx, id)
 	if err != nil {
 		return answer{}, fmt.Errorf("read attempts: %w", err)
@@ -192,8 +197,23 @@ func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
 		a.StartedAt, a.FinishedAt = utc(a.StartedAt), a.FinishedAt.UTC()
 		doc.Attempts = append(doc.Attempts, a)
 	}
+	doc.Timeline = timelineOf(doc.Job, doc.Attempts)
 	doc.Live, doc.LiveNote = s.live(ctx, row)
 	return answer{status: http.StatusOK, body: doc, tagged: true}, nil
+}
+
+// visibleJob returns a job that the caller may see.
+func (s *Server) visibleJob(ctx context.Context, id int64) (job.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	row, err := s.jobs.Job(ctx, id)
+	if err != nil {
+		return row, fmt.Errorf("read job: %w", err)
+	}
+	if !s.principal(ctx).Sees(row.QueueName) {
+		return row, job.ErrNotFound // as if it were not there
+	}
+	return row, nil
 }
 
 // live returns where the job is, or why that is not known.

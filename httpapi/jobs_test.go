@@ -162,6 +162,8 @@ func TestGetJob(t *testing.T) {
 	const rest = `"priority":100,"status":"dispatched","dispatch_id":5,"attempt_count":1,"failure_count":1,"lost_count":0,"max_attempts":25,` +
 		`"run_at":"2026-11-23T14:00:00.123456Z","created_at":"2026-11-23T14:00:00.123456Z","dispatched_at":"2026-11-23T14:00:00.123456Z",` +
 		`"attempts":[{"job_id":7,"attempt_count":1,"finished_at":"2026-11-23T14:00:00.123456Z","outcome":"fail","error":{"message":"no"}}],` +
+		`"timeline":[{"at":"2026-11-23T14:00:00.123456Z","event":"inserted","seconds":null},{"at":"2026-11-23T14:00:00.123456Z","event":"fail","attempt_count":1,"seconds":0},` +
+		`{"at":"2026-11-23T14:00:00.123456Z","event":"dispatched","attempt_count":1,"seconds":0}],` +
 		`"live":{"state":"leased","lease_ends":"2026-11-23T14:00:00.123456Z","worker_id":"w"}}` + "\n"
 	if got, want := get(s, "/v1/jobs/7").Body.String(), start+rest; got != want {
 		t.Errorf("job = %s\nwant %s", got, want)

@@ -66,6 +66,8 @@ type Options struct {
 	// Bulk changes many jobs at once, and [Server.Run] then works at operations; with nil its
 	// routes are not there.
 	Bulk *Bulk
+	// Watch tells clients that wait which jobs are over; with nil nobody can wait.
+	Watch Watch
 	// Workers has workers do what people want; with nil its route is not there.
 	Workers WorkerActions
 	// UI is served below /ui/; nil: there is nothing. With Keys it has to find out by

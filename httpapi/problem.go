@@ -44,6 +44,7 @@ const (
 	codeTooMany          = "too_many_operations"
 	codeNoOperation      = "operation_not_found"
 	codeNoWorker         = "worker_not_found"
+	codeTooManyWaits     = "too_many_waits"
 )
 
 // The codes of single faults within an invalid_… problem.

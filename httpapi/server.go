@@ -61,6 +61,7 @@ type Server struct {
 	handler http.Handler
 
 	operate chan struct{} // an operation has begun
+	waits   *waits        // nil: this server does not wait for jobs
 
 	mu       sync.Mutex
 	listener net.Listener // nil before Listen
@@ -90,6 +91,9 @@ func New(jobs Jobs, o Options) (*Server, error) {
 		health: &health{checks: o.Checks, log: o.Logger},
 	}
 	s.operate = make(chan struct{}, 1) // 1: one word is enough for any number
+	if o.Watch != nil {
+		s.waits = newWaits(o.Watch)
+	}
 	if o.Rate > 0 {
 		s.rates = newLimiter(o.Rate, max(1, int(o.Rate)))
 	}
@@ -171,6 +175,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.o.UI != nil {
 		srv.RegisterOnShutdown(s.o.UI.Close)
+	}
+	if s.waits != nil {
+		srv.RegisterOnShutdown(s.waits.close)
 	}
 	var draining sync.WaitGroup
 	drainCtx, stopDraining := context.WithCancel(ctx)

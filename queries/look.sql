@@ -46,3 +46,10 @@ LEFT JOIN later ON later.queue_name = q.name
 LEFT JOIN away ON away.queue_name = q.name
 WHERE @queue_name::text = '' OR q.name = @queue_name
 ORDER BY q.name;
+
+-- name: ListOver :many
+-- Those of some jobs that are over, or not there any more. Reads jobs_pkey only.
+SELECT asked.id::bigint AS id
+FROM unnest(@ids::bigint[]) AS asked (id)
+LEFT JOIN outbox.jobs AS j ON j.id = asked.id
+WHERE j.id IS NULL OR j.status IN ('completed', 'dead', 'cancelled');

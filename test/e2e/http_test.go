@@ -262,3 +262,36 @@ func TestHTTP_Keys(t *testing.T) {
 		t.Errorf("serve on all addresses without a key ended with %d and said %s", code, open.tail())
 	}
 }
+
+// A client that waits in vain is answered with the job as it is; one whose job ends, then.
+func TestHTTP_WaitsForAJob(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	w := newWorld(t, worldOptions{})
+	_, base := w.serve()
+	ids := w.insert(2, `{}`)
+	client := http.Client{Timeout: time.Minute}
+	asked := func(id int64, wait string) string {
+		t.Helper()
+		res, err := client.Get(base + "/v1/jobs/" + strconv.FormatInt(id, 10) + "?wait=" + wait) //nolint:noctx // the client's timeout ends it
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		defer func() { _ = res.Body.Close() }()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Errorf("wait=%s = %d %s, %v", wait, res.StatusCode, body, err)
+		}
+		return string(body)
+	}
+	if body := asked(ids[0], "2s"); strings.Contains(body, `"finished_at"`) {
+		t.Errorf("without a worker the job = %s", body)
+	}
+	done := make(chan string, 1)
+	go func() { done <- asked(ids[1], "40s") }()
+	w.worker(2)
+	if body := <-done; !strings.Contains(body, `"status":"completed"`) || !strings.Contains(body, `"event":"completed"`) {
+		t.Errorf("the job = %s, want it completed", body)
+	}
+}

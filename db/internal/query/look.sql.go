@@ -129,6 +129,34 @@ func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]OutboxAttemp
 	return items, nil
 }
 
+const listOver = `-- name: ListOver :many
+SELECT asked.id::bigint AS id
+FROM unnest($1::bigint[]) AS asked (id)
+LEFT JOIN outbox.jobs AS j ON j.id = asked.id
+WHERE j.id IS NULL OR j.status IN ('completed', 'dead', 'cancelled')
+`
+
+// Those of some jobs that are over, or not there any more. Reads jobs_pkey only.
+func (q *Queries) ListOver(ctx context.Context, ids []int64) ([]int64, error) {
+	rows, err := q.db.Query(ctx, listOver, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const queueFigures = `-- name: QueueFigures :many
 WITH later AS (
     SELECT head.queue_name, count(*) AS jobs
