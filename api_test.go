@@ -185,9 +185,10 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 	c.call("getQueue", "GET", queue, "/v1/queues/mail", "", 200)
 	c.call("getQueue", "GET", queue, "/v1/queues/nowhere", "", 404)
 	c.call("patchQueue", "PATCH", queue, "/v1/queues/mail", `{"window_size":7}`, 200)
+	c.call("patchQueue", "PATCH", queue, "/v1/queues/mail", `{"retention_dead_seconds":3600}`, 200)
 	c.call("patchQueue", "PATCH", queue, "/v1/queues/mail", `{"window_size":0}`, 422)
 	c.call("pauseQueue", "POST", queue+"/pause", "/v1/queues/mail/pause", "", 200)
-	if q := string(c.call("getQueue", "GET", queue, "/v1/queues/mail", "", 200)); !strings.Contains(q, `"paused":true,"window_size":7`) {
+	if q := string(c.call("getQueue", "GET", queue, "/v1/queues/mail", "", 200)); !strings.Contains(q, `"paused":true,"window_size":7,"retention_seconds":null,"retention_dead_seconds":3600`) {
 		t.Errorf("the queue = %s, want it paused with a window of 7", q)
 	}
 	c.call("resumeQueue", "POST", queue+"/resume", "/v1/queues/mail/resume", "", 200)

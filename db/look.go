@@ -113,7 +113,8 @@ func (s *Store) queueFigures(ctx context.Context, name string, most int) ([]job.
 		out = make([]job.QueueStats, len(rows))
 		for i, r := range rows {
 			out[i] = job.QueueStats{
-				Queue: job.Queue{Name: r.Name, Paused: r.Paused, WindowSize: int(r.WindowSize), Epoch: r.Epoch, Life: r.Life, EpochAge: milliseconds(r.EpochAgeMs)},
+				Queue: job.Queue{Name: r.Name, Paused: r.Paused, WindowSize: int(r.WindowSize), KeepFor: job.KeepFor{Retention: r.RetentionSeconds, RetentionDead: r.RetentionDeadSeconds},
+					Epoch: r.Epoch, Life: r.Life, EpochAge: milliseconds(r.EpochAgeMs)},
 				Ready: r.Ready, Scheduled: r.Scheduled, Out: r.Out,
 			}
 			if r.OldestAt.Unix() > 0 {

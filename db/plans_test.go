@@ -36,7 +36,7 @@ var hot = map[string][]string{
 	"RenewHeld":        {"dispatches_pkey", "jobs_pkey"},
 	"ReclaimHeld":      {"dispatches_pkey", "jobs_pkey"},
 	"TakeBackHeld":     {"dispatches_by_lease", "dispatches_pkey", "jobs_pkey"},
-	"PruneJobs":        {"jobs_pkey", "attempts_pkey", "dead_letters_pkey"},
+	"PruneJobs":        {"jobs_pkey", "queues_pkey", "attempts_pkey", "dead_letters_pkey"},
 	"WalkJobs":         {"jobs_pkey", "ready_pkey", "scheduled_pkey", "dispatches_pkey"},
 }
 

@@ -303,3 +303,50 @@ func TestPrune_ByTheRelaysRole(t *testing.T) {
 		t.Errorf("jobs (-want +got):\n%s", diff)
 	}
 }
+
+// A queue's own retention goes before the relay's, each of the two for itself; for ever is
+// for ever.
+func TestPrune_QueuesOwnRetention(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	day, forever := int64(24*3600), int64(0)
+	set := func(k job.KeepFor) {
+		t.Helper()
+		if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: k, SetRetention: true, SetRetentionDead: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := w.over(1, job.Completed, 72*time.Hour, 2*time.Hour)[0]
+	dead := w.over(1, job.Dead, 72*time.Hour, 48*time.Hour)[0]
+	other := w.over(1, job.Completed, 72*time.Hour, 2*time.Hour)[0]
+	w.exec("UPDATE outbox.jobs SET queue_name = 'other' WHERE id = $1", other)
+	for _, step := range []struct {
+		keep job.KeepFor
+		left []int64
+	}{
+		{job.KeepFor{Retention: &day, RetentionDead: &forever}, []int64{done, dead}}, // the other queue's goes by the relay's hour
+		{job.KeepFor{Retention: &forever}, []int64{done}},                            // the relay keeps dead ones for a day
+		{job.KeepFor{Retention: &forever, RetentionDead: &day}, []int64{done}},
+		{job.KeepFor{}, []int64{}},
+	} {
+		set(step.keep)
+		w.prune(keep(nil))
+		if diff := cmp.Diff(step.left, w.left()); diff != "" {
+			t.Errorf("with %+v (-want +left):\n%s", step.keep, diff)
+		}
+	}
+	if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: job.KeepFor{Retention: &day}, SetRetention: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: job.KeepFor{RetentionDead: &day}, SetRetentionDead: true}); err != nil {
+		t.Fatal(err)
+	}
+	if q, err := w.QueueStatsOf(t.Context(), queue); err != nil || q.Retention == nil || *q.Retention != day || q.RetentionDead == nil || *q.RetentionDead != day {
+		t.Errorf("the queue = %+v, %v, want a day of both", q, err)
+	}
+	odd := int64(59)
+	var field *job.FieldError
+	if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: job.KeepFor{Retention: &odd}, SetRetention: true}); !errors.As(err, &field) {
+		t.Errorf("59 s = %v, want a FieldError", err)
+	}
+}

@@ -45,6 +45,8 @@ type QueueActions interface {
 	Pause(ctx context.Context, queue string, paused bool) error
 	// SetWindow says how many undelivered jobs of a queue may sit in Redis.
 	SetWindow(ctx context.Context, queue string, size int) error
+	// SetRetention says how long its jobs that are over are kept.
+	SetRetention(ctx context.Context, queue string, c job.KeepForChange) error
 }
 
 func (a *Admin) check() error {

@@ -20,6 +20,7 @@ type fakeAdmin struct {
 	processes []job.ProcessState
 	done      bool
 	clone     int64
+	keep      job.KeepForChange
 	err       error
 	listings  []job.Listing
 	calls     []string
@@ -62,6 +63,12 @@ func (f *fakeAdmin) Pause(_ context.Context, queue string, paused bool) error {
 func (f *fakeAdmin) SetWindow(_ context.Context, queue string, size int) error {
 	f.queue.WindowSize = size
 	_, err := f.act("window " + queue)
+	return err
+}
+
+func (f *fakeAdmin) SetRetention(_ context.Context, queue string, c job.KeepForChange) error {
+	f.keep = c
+	_, err := f.act("retention " + queue)
 	return err
 }
 
@@ -186,6 +193,8 @@ func TestQueueActions(t *testing.T) {
 	for body, field := range map[string]string{
 		`{"window_size":0}`: "window_size", `{"window_size":1000001}`: "window_size", `{"window_size":null}`: "window_size", `{"window_size":"5"}`: "window_size",
 		`{"window_size":5.0}`: "window_size", `{}`: "window_size", `{"window_size":5,"paused":true}`: "paused", `[]`: "",
+		`{"retention_seconds":59}`: "retention_seconds", `{"retention_dead_seconds":-1}`: "retention_dead_seconds", `{"retention_seconds":315360001}`: "retention_seconds",
+		`{"retention_seconds":"7d"}`: "retention_seconds", `{"retention_seconds":60,"retention_seconds":60}`: "retention_seconds",
 	} {
 		if p := wantProblem(t, window("/v1/queues/q", body), http.StatusUnprocessableEntity, codeInvalidQueue); p.Errors[0].Field != field {
 			t.Errorf("%s: the problem names %q, want %q", body, p.Errors[0].Field, field)
@@ -197,6 +206,12 @@ func TestQueueActions(t *testing.T) {
 	}
 	if len(f.calls) != 3 {
 		t.Errorf("refused requests called %v", f.calls[3:])
+	}
+	if w := window("/v1/queues/q", `{"retention_seconds":86400,"retention_dead_seconds":null}`); w.Code != http.StatusOK || f.calls[3] != "retention q" || *f.keep.Retention != 86400 || !f.keep.SetRetentionDead || f.keep.RetentionDead != nil {
+		t.Errorf("retention = %d %s, called %v with %+v", w.Code, w.Body, f.calls, f.keep)
+	}
+	if w := window("/v1/queues/q", `{"window_size":3,"retention_dead_seconds":0}`); w.Code != http.StatusOK || len(f.calls) != 6 || f.queue.WindowSize != 3 || f.keep.SetRetention || *f.keep.RetentionDead != 0 {
+		t.Errorf("both = %d %s, called %v with %+v", w.Code, w.Body, f.calls, f.keep)
 	}
 	f.err = job.ErrNotFound
 	wantProblem(t, get(s, "/v1/queues/nowhere"), http.StatusNotFound, codeQueueNotFound)

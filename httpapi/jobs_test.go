@@ -225,9 +225,9 @@ func TestQueues(t *testing.T) {
 		{Queue: job.Queue{Name: "a", WindowSize: 10, Epoch: 2, Life: "secret"}, Ready: 1, Scheduled: 2, Out: 3, Window: &job.Window{Waiting: [3]int64{1, 2, 3}, Leased: 4}},
 		{Queue: job.Queue{Name: "b"}},
 	}
-	want := `{"queues":[{"name":"a","paused":false,"window_size":10,"epoch":2,"ready":1,"scheduled":2,"out":3,"oldest_at":null,` +
+	want := `{"queues":[{"name":"a","paused":false,"window_size":10,"retention_seconds":null,"retention_dead_seconds":null,"epoch":2,"ready":1,"scheduled":2,"out":3,"oldest_at":null,` +
 		`"window":{"depth":6,"waiting":{"high":1,"normal":2,"low":3},"leased":4,"lost":0,"seq":0,"paused":false}},` +
-		`{"name":"b","paused":false,"window_size":0,"epoch":0,"ready":0,"scheduled":0,"out":0,"oldest_at":null,"window":null}]}` + "\n"
+		`{"name":"b","paused":false,"window_size":0,"retention_seconds":null,"retention_dead_seconds":null,"epoch":0,"ready":0,"scheduled":0,"out":0,"oldest_at":null,"window":null}]}` + "\n"
 	if got := get(s, "/v1/queues").Body.String(); got != want {
 		t.Errorf("queues = %s\nwant %s", got, want)
 	}

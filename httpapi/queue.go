@@ -32,36 +32,83 @@ func (s *Server) resumeQueue(ctx context.Context, r request) (answer, error) {
 
 // patchQueue answers PATCH /v1/queues/{name}.
 func (s *Server) patchQueue(ctx context.Context, r request) (answer, error) {
-	size, err := decodeWindow(r.body)
+	p, err := decodeQueue(r.body)
 	if err != nil {
 		return answer{}, err
 	}
-	return s.changeQueue(ctx, r, "queue.window", map[string]int{"window_size": size}, func(ctx context.Context, name string) error { return s.o.Admin.Queues.SetWindow(ctx, name, size) })
+	action := "queue.retention"
+	if p.size > 0 {
+		action = "queue.window"
+	}
+	return s.changeQueue(ctx, r, action, p.said, func(ctx context.Context, name string) error {
+		if p.size > 0 {
+			if err := s.o.Admin.Queues.SetWindow(ctx, name, p.size); err != nil {
+				return err
+			}
+		}
+		if !p.keep.SetRetention && !p.keep.SetRetentionDead {
+			return nil
+		}
+		return s.o.Admin.Queues.SetRetention(ctx, name, p.keep)
+	})
 }
 
-// decodeWindow reads {"window_size": n}.
-func decodeWindow(body []byte) (size int, err error) {
-	d, p := newDocument(body)
-	if p != nil {
-		return 0, p
+// queuePatch is what is to be changed of a queue.
+type queuePatch struct {
+	size int // 0: not the window
+	keep job.KeepForChange
+	said map[string]any // by the names of the fields, for the audit
+}
+
+// decodeQueue reads at least one of window_size, retention_seconds and
+// retention_dead_seconds; null has the relays' retention again.
+func decodeQueue(body []byte) (queuePatch, error) {
+	p := queuePatch{said: map[string]any{}}
+	d, wrong := newDocument(body)
+	if wrong != nil {
+		return p, wrong
 	}
-	found := false
 	if d.is('{') {
-		d.object(func(name string) {
-			raw := d.raw()
-			if name != "window_size" {
-				d.fault(faultUnknown, "is not a field that can be changed, as window_size is")
-				return
-			}
-			found = true
-			size, err = whole(raw, 1, job.MaxWindow)
-			d.refuse(name, err)
-		})
-		if !found {
-			d.faultOf("window_size", faultRequired, "is missing")
+		d.object(func(name string) { d.queueMember(name, &p) })
+		if len(d.faults) == 0 && len(p.said) == 0 {
+			d.faultOf("window_size", faultRequired, "is missing, and so are retention_seconds and retention_dead_seconds")
 		}
 	}
-	return size, d.problem(codeInvalidQueue)
+	return p, d.problem(codeInvalidQueue)
+}
+
+func (d *document) queueMember(name string, p *queuePatch) {
+	raw := d.raw()
+	var err error
+	switch name {
+	case "window_size":
+		p.size, err = whole(raw, 1, job.MaxWindow)
+		p.said[name] = p.size
+	case "retention_seconds":
+		p.keep.SetRetention = true
+		p.keep.Retention, err = keepFor(raw)
+		p.said[name] = p.keep.Retention
+	case "retention_dead_seconds":
+		p.keep.SetRetentionDead = true
+		p.keep.RetentionDead, err = keepFor(raw)
+		p.said[name] = p.keep.RetentionDead
+	default:
+		err = &wrongValueError{faultUnknown, "is not a field that can be changed, as window_size, retention_seconds and retention_dead_seconds are"}
+	}
+	d.refuse(name, err)
+}
+
+// keepFor reads seconds, or null.
+func keepFor(raw []byte) (*int64, error) {
+	if raw[0] == 'n' {
+		return nil, nil
+	}
+	n, err := whole(raw, 0, job.MaxKeepFor)
+	if err == nil && n > 0 && n < job.MinKeepFor {
+		err = &wrongValueError{faultRange, fmt.Sprintf("is %d, must be 0 for ever, or %d to %d seconds", n, job.MinKeepFor, job.MaxKeepFor)}
+	}
+	seconds := int64(n)
+	return &seconds, err
 }
 
 // changeQueue does one thing to the queue of the path, and answers with its figures.

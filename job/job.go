@@ -98,10 +98,11 @@ func (b Batch) Refs() []Ref {
 
 // Queue is what outbox.queues knows of one queue.
 type Queue struct {
-	Name       string        `json:"name"`
-	Paused     bool          `json:"paused"`
-	WindowSize int           `json:"window_size"` // most undelivered jobs in Redis
-	Epoch      int64         `json:"epoch"`       // number of the present filling of the window; 0: never opened
-	Life       string        `json:"-"`           // the Postgres system identifier and timeline the epoch belongs to
-	EpochAge   time.Duration `json:"-"`           // how long ago the epoch began, by Postgres' clock
+	Name       string `json:"name"`
+	Paused     bool   `json:"paused"`
+	WindowSize int    `json:"window_size"` // most undelivered jobs in Redis
+	KeepFor
+	Epoch    int64         `json:"epoch"` // number of the present filling of the window; 0: never opened
+	Life     string        `json:"-"`     // the Postgres system identifier and timeline the epoch belongs to
+	EpochAge time.Duration `json:"-"`     // how long ago the epoch began, by Postgres' clock
 }

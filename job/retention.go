@@ -1,6 +1,9 @@
 package job
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // How long finished jobs are kept unless somebody says otherwise: completed and
 // cancelled ones, and dead ones, for which a person may come back.
@@ -27,4 +30,50 @@ type Pruned struct {
 	Seen, Deleted int64
 	NextID        int64 // read on from here
 	Ended         bool  // behind NextID there are only young jobs, or none
+}
+
+// KeepFor is how long a queue's finished jobs are kept, where that is not what the relays
+// say: seconds, from [MinKeepFor] to [MaxKeepFor]; 0: for ever; nil: as the relays say.
+type KeepFor struct {
+	Retention     *int64 `json:"retention_seconds"`      // completed and cancelled ones
+	RetentionDead *int64 `json:"retention_dead_seconds"` // dead ones
+}
+
+// KeepForChange is a [KeepFor] of which only what is to be set counts.
+type KeepForChange struct {
+	KeepFor
+	SetRetention, SetRetentionDead bool
+}
+
+// The limits of [KeepFor], in seconds.
+const (
+	MinKeepFor = 60
+	MaxKeepFor = 10 * 365 * 24 * 3600
+)
+
+// Check returns a [*FieldError] for the first field that breaks a limit.
+func (k KeepFor) Check() error {
+	for _, f := range []struct {
+		name string
+		n    *int64
+	}{{"retention_seconds", k.Retention}, {"retention_dead_seconds", k.RetentionDead}} {
+		if n := f.n; n != nil && *n != 0 && (*n < MinKeepFor || *n > MaxKeepFor) {
+			return &FieldError{Field: f.name, Problem: fmt.Sprintf("is %d, must be 0 for ever, or %d to %d seconds", *n, MinKeepFor, MaxKeepFor)}
+		}
+	}
+	return nil
+}
+
+// Shortest returns the shortest time that any finished job of the queue is kept by its own
+// word; ok is false when it has none, or for ever.
+func (k KeepFor) Shortest() (shortest time.Duration, ok bool) {
+	for _, n := range []*int64{k.Retention, k.RetentionDead} {
+		if n == nil || *n == 0 {
+			continue
+		}
+		if d := time.Duration(*n) * time.Second; !ok || d < shortest {
+			shortest, ok = d, true
+		}
+	}
+	return shortest, ok
 }

@@ -1,7 +1,7 @@
 -- Which filling of which window is the present one.
 
 -- name: ListQueues :many
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
+SELECT q.name, q.paused, q.window_size, q.retention_seconds, q.retention_dead_seconds, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
     clock_timestamp()::timestamptz AS clock
 FROM outbox.queues AS q
 ORDER BY q.name;
@@ -30,6 +30,14 @@ WHERE q.paused <> excluded.paused;
 INSERT INTO outbox.queues AS q (name, window_size)
 VALUES (@name, @window_size)
 ON CONFLICT (name) DO UPDATE SET window_size = excluded.window_size;
+
+-- name: SetRetention :exec
+-- NULL: as the relays say; 0: for ever. What is not set stays as it is.
+INSERT INTO outbox.queues AS q (name, retention_seconds, retention_dead_seconds)
+VALUES (@name, sqlc.narg(retention_seconds), sqlc.narg(retention_dead_seconds))
+ON CONFLICT (name) DO UPDATE
+SET retention_seconds = CASE WHEN @set_retention::boolean THEN excluded.retention_seconds ELSE q.retention_seconds END,
+    retention_dead_seconds = CASE WHEN @set_retention_dead::boolean THEN excluded.retention_dead_seconds ELSE q.retention_dead_seconds END;
 
 -- name: PostgresLife :one
 -- Which Postgres this is: system identifier and timeline. After a failover to a

@@ -29,7 +29,7 @@ away AS (
     FROM outbox.dispatches AS d
     GROUP BY d.queue_name
 )
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
+SELECT q.name, q.paused, q.window_size, q.retention_seconds, q.retention_dead_seconds, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
     due.jobs::bigint AS ready, coalesce(later.jobs, 0)::bigint AS scheduled, coalesce(away.jobs, 0)::bigint AS out,
     coalesce(first.run_at, 'epoch')::timestamptz AS oldest_at,
     coalesce(extract(epoch FROM clock_timestamp() - first.run_at) * 1000, 0)::bigint AS oldest_age_ms

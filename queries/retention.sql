@@ -2,8 +2,9 @@
 
 -- name: PruneJobs :one
 -- Deletes, of the next thousand jobs above the cursor and up to an id, those that
--- have been terminal for as long as they are kept (NULL: for ever), with their
--- attempts and dead letters. Reads jobs_pkey only. FOR UPDATE looks at the newest
+-- have been terminal for as long as they are kept, with their attempts and dead
+-- letters: as their queue says, or else these parameters (NULL: for ever). Reads
+-- jobs_pkey, and queues_pkey for each job. FOR UPDATE looks at the newest
 -- version of each row and skips what somebody has locked: a job that is being
 -- redriven survives, and nobody is waited for. Locks jobs, in the order of ids; what
 -- goes with them is written by who has locked the job, so the order of those is free.
@@ -17,25 +18,37 @@ WITH turn AS (
     SELECT pg_try_advisory_xact_lock(1380928331, 3) AS got
 ),
 slice AS (
-    SELECT j.id, j.created_at, j.status, j.finished_at
+    SELECT j.id, j.created_at, j.status, j.finished_at,
+        CASE
+            WHEN j.status = 'dead' THEN coalesce((
+                SELECT CASE WHEN q.retention_dead_seconds = 0 THEN -1 ELSE q.retention_dead_seconds * 1000 END
+                FROM outbox.queues AS q
+                WHERE q.name = j.queue_name
+            ), sqlc.narg(keep_dead_ms)::bigint)
+            WHEN j.status IN ('completed', 'cancelled') THEN coalesce((
+                SELECT CASE WHEN q.retention_seconds = 0 THEN -1 ELSE q.retention_seconds * 1000 END
+                FROM outbox.queues AS q
+                WHERE q.name = j.queue_name
+            ), sqlc.narg(keep_ms)::bigint)
+        END AS kept_ms
     FROM outbox.jobs AS j
     WHERE j.id > @after_id::bigint AND j.id <= @up_to_id::bigint
       AND (SELECT turn.got FROM turn)
     ORDER BY j.id
     LIMIT 1000
 ),
+due AS (
+    SELECT slice.id, slice.finished_at
+    FROM slice
+    WHERE slice.kept_ms >= 0 AND slice.finished_at < now() - slice.kept_ms * interval '1 millisecond'
+),
 over AS (
+    -- What has been redriven since, and is over again, was finished later than any of these.
     SELECT j.id
     FROM outbox.jobs AS j
-    WHERE j.id = ANY (ARRAY(
-        SELECT slice.id
-        FROM slice
-        WHERE slice.status IN ('completed', 'cancelled') AND slice.finished_at < now() - sqlc.narg(keep_ms)::bigint * interval '1 millisecond'
-           OR slice.status = 'dead' AND slice.finished_at < now() - sqlc.narg(keep_dead_ms)::bigint * interval '1 millisecond'
-        ORDER BY slice.id
-    ))
-      AND (j.status IN ('completed', 'cancelled') AND j.finished_at < now() - sqlc.narg(keep_ms)::bigint * interval '1 millisecond'
-        OR j.status = 'dead' AND j.finished_at < now() - sqlc.narg(keep_dead_ms)::bigint * interval '1 millisecond')
+    WHERE j.id = ANY (ARRAY(SELECT due.id FROM due ORDER BY due.id))
+      AND j.status IN ('completed', 'cancelled', 'dead')
+      AND j.finished_at <= (SELECT max(due.finished_at) FROM due)
     ORDER BY j.id
     FOR UPDATE SKIP LOCKED
 ),

@@ -63,6 +63,7 @@ func (r *Relay) refresh(ctx context.Context) error {
 		r.steady = now
 	}
 	r.life, r.heard, r.clock, r.offset = life, now, clock, offset
+	r.keeps.Store(int64(shortestOwn(rows)))
 	listed := make(map[string]bool, len(rows))
 	for _, row := range rows {
 		listed[row.Name] = true

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/penguinmails/rookery/job"
 )
 
 // FullSince makes the relay believe that Redis has been out of memory since at.
@@ -52,3 +54,6 @@ func (r *Relay) Prune(ctx context.Context) error { return r.prune(ctx) }
 
 // Sample looks at the depths, in a minute.
 func (r *Relay) Sample(ctx context.Context, minute time.Time) error { return r.sample(ctx, minute) }
+
+// Own has the relay know the queues' own retentions, as refresh does.
+func (r *Relay) Own(queues []job.Queue) { r.keeps.Store(int64(shortestOwn(queues))) }

@@ -57,8 +57,9 @@ type Relay struct {
 	look    look          // the dispatch loop's own
 	nudge   chan struct{} // ends the dispatch loop's wait; one is as good as many
 	walked  atomic.Int64
-	inquest inquest // the audit's own
-	pruning pruning // retention's own
+	inquest inquest      // the audit's own
+	pruning pruning      // retention's own
+	keeps   atomic.Int64 // the shortest retention that a queue has by its own word, ns; 0: none has
 	minutes *minutes.Book
 	tracing *tracing.Tracer
 	sampled time.Time // the minute in which this relay last looked at the depths; its duty's own

@@ -47,7 +47,8 @@ const (
 // pruning is where retention stands. Only its duty touches it.
 type pruning struct {
 	front, behind pruneWalk
-	round         time.Time // when the last walk behind the front began
+	round         time.Time     // when the last walk behind the front began
+	shortest      time.Duration // how long the front's jobs are kept
 }
 
 // pruneWalk is a walk along the ids of jobs.
@@ -81,7 +82,22 @@ func (r *Relay) slack() (shortest, slack time.Duration, ok bool) {
 	if shortest < 0 {
 		shortest = max(r.o.Retention, r.o.RetentionDead)
 	}
+	if own := time.Duration(r.keeps.Load()); own > 0 && (shortest < 0 || own < shortest) {
+		shortest = own
+	}
 	return shortest, min(shortest/10, maxSlack), shortest >= 0
+}
+
+// shortestOwn returns the shortest retention that one of the queues has by its own word; 0:
+// none has. Its front is everybody's: the jobs of queues that keep theirs longer are left
+// to the walk behind.
+func shortestOwn(queues []job.Queue) (shortest time.Duration) {
+	for _, q := range queues {
+		if d, ok := q.Shortest(); ok && (shortest == 0 || d < shortest) {
+			shortest = d
+		}
+	}
+	return shortest
 }
 
 // prune deletes what has been finished for long enough, as far as one turn goes.
@@ -91,6 +107,10 @@ func (r *Relay) prune(ctx context.Context) error {
 		return nil
 	}
 	p := &r.pruning
+	if shortest < p.shortest {
+		p.front = pruneWalk{} // behind it there are jobs that have been kept for long enough since now
+	}
+	p.shortest = shortest
 	if got, err := r.pruneBehind(ctx, p, max(slack, min(shortest, minRound))); err != nil || !got {
 		return err
 	}

@@ -295,3 +295,33 @@ func TestPrune_OnTheHouse(t *testing.T) {
 		return total(t, one, name)+total(t, two, name) == 151, nil
 	})
 }
+
+// A queue that keeps its jobs for less than the relays say brings the front forward, and
+// back to the beginning; one that keeps them for longer does not.
+func TestPrune_FrontOfTheShortestRetention(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakePast{}
+		f.add(3000, job.Completed, day, day)
+		r := pruner(t, f, relay.Options{})
+		young := func() time.Duration {
+			f.slices = nil
+			turn(t, r)
+			return f.slices[len(f.slices)-1].Young
+		}
+		usual := young()
+		hours := int64(3600)
+		long, forever := int64(90*24*3600), int64(0)
+		r.Own([]job.Queue{{KeepFor: job.KeepFor{Retention: &long, RetentionDead: &forever}}, {}})
+		if got := young(); got != usual {
+			t.Errorf("with a longer retention the front is at %s, want %s", got, usual)
+		}
+		r.Own([]job.Queue{{}, {KeepFor: job.KeepFor{RetentionDead: &hours}}})
+		if got := young(); got != time.Hour+6*time.Minute || f.slices[len(f.slices)-1].AfterID > 3000 {
+			t.Errorf("with an hour the front is at %s, want 66m", got)
+		}
+		if first := f.slices[0]; first.AfterID != 0 {
+			t.Errorf("the front goes on at %d, want it to begin anew", first.AfterID)
+		}
+	})
+}

@@ -57,7 +57,7 @@ func queuesCommand(s *settings) *cobra.Command {
 		},
 	}
 	window.Flags().IntVar(&size, "size", 0, "1 to 1000000; a queue begins with 10000")
-	queues.AddCommand(window, queuesPurge(s))
+	queues.AddCommand(window, queuesPurge(s), queuesRetention(s))
 	return queues
 }
 

@@ -165,6 +165,12 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- How long a queue's jobs that are over are kept, where it differs from what the relays say:
+-- completed and cancelled ones, and dead ones. NULL: as the relays say; 0: for ever.
+ALTER TABLE outbox.queues
+    ADD COLUMN retention_seconds      bigint CONSTRAINT queues_retention_is_0_or_a_minute_to_10_years CHECK (retention_seconds = 0 OR retention_seconds BETWEEN 60 AND 315360000),
+    ADD COLUMN retention_dead_seconds bigint CONSTRAINT queues_retention_dead_is_0_or_a_minute_to_10_years CHECK (retention_dead_seconds = 0 OR retention_dead_seconds BETWEEN 60 AND 315360000);
+
 -- A worker that is to take no more jobs: people say so here, and it reads it with its beat.
 ALTER TABLE outbox.processes ADD COLUMN quiet boolean NOT NULL DEFAULT false;
 
@@ -179,6 +185,7 @@ BEGIN
         EXECUTE format('GRANT SELECT, INSERT (action, filter, principal, up_to_id, holder, lease_until),
             UPDATE (status, finished_at, error, matched, done, failed, walk, place, holder, lease_until) ON outbox.operations TO %I', part);
         EXECUTE format('GRANT UPDATE (quiet) ON outbox.processes TO %I', part);
+        EXECUTE format('GRANT INSERT (retention_seconds, retention_dead_seconds), UPDATE (retention_seconds, retention_dead_seconds) ON outbox.queues TO %I', part);
     END LOOP;
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'rookery_readonly') THEN
         GRANT SELECT ON outbox.operations TO rookery_readonly;
@@ -187,6 +194,19 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose Down
+-- (A dropped column would keep its grants.)
+-- +goose StatementBegin
+DO $$
+DECLARE
+    part text;
+BEGIN
+    FOR part IN SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN ('rookery_server', 'rookery_api') LOOP
+        EXECUTE format('REVOKE UPDATE (quiet) ON outbox.processes FROM %I', part);
+        EXECUTE format('REVOKE INSERT (retention_seconds, retention_dead_seconds), UPDATE (retention_seconds, retention_dead_seconds) ON outbox.queues FROM %I', part);
+    END LOOP;
+END $$;
+-- +goose StatementEnd
 ALTER TABLE outbox.processes DROP COLUMN quiet;
+ALTER TABLE outbox.queues DROP COLUMN retention_seconds, DROP COLUMN retention_dead_seconds;
 DROP FUNCTION outbox.cancel_many(bigint[]), outbox.redrive_many(bigint[]), outbox.delete_many(bigint[]);
 DROP TABLE outbox.operations;

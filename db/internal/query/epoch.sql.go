@@ -58,20 +58,22 @@ func (q *Queries) BeginEpoch(ctx context.Context, arg BeginEpochParams) ([]Begin
 
 const listQueues = `-- name: ListQueues :many
 
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
+SELECT q.name, q.paused, q.window_size, q.retention_seconds, q.retention_dead_seconds, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
     clock_timestamp()::timestamptz AS clock
 FROM outbox.queues AS q
 ORDER BY q.name
 `
 
 type ListQueuesRow struct {
-	Name       string
-	Paused     bool
-	WindowSize int32
-	Epoch      int64
-	Life       string
-	EpochAgeMs int64
-	Clock      time.Time
+	Name                 string
+	Paused               bool
+	WindowSize           int32
+	RetentionSeconds     *int64
+	RetentionDeadSeconds *int64
+	Epoch                int64
+	Life                 string
+	EpochAgeMs           int64
+	Clock                time.Time
 }
 
 // Which filling of which window is the present one.
@@ -88,6 +90,8 @@ func (q *Queries) ListQueues(ctx context.Context) ([]ListQueuesRow, error) {
 			&i.Name,
 			&i.Paused,
 			&i.WindowSize,
+			&i.RetentionSeconds,
+			&i.RetentionDeadSeconds,
 			&i.Epoch,
 			&i.Life,
 			&i.EpochAgeMs,
@@ -152,6 +156,34 @@ func (q *Queries) SetPaused(ctx context.Context, arg SetPausedParams) (int64, er
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const setRetention = `-- name: SetRetention :exec
+INSERT INTO outbox.queues AS q (name, retention_seconds, retention_dead_seconds)
+VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE
+SET retention_seconds = CASE WHEN $4::boolean THEN excluded.retention_seconds ELSE q.retention_seconds END,
+    retention_dead_seconds = CASE WHEN $5::boolean THEN excluded.retention_dead_seconds ELSE q.retention_dead_seconds END
+`
+
+type SetRetentionParams struct {
+	Name                 string
+	RetentionSeconds     *int64
+	RetentionDeadSeconds *int64
+	SetRetention         bool
+	SetRetentionDead     bool
+}
+
+// NULL: as the relays say; 0: for ever. What is not set stays as it is.
+func (q *Queries) SetRetention(ctx context.Context, arg SetRetentionParams) error {
+	_, err := q.db.Exec(ctx, setRetention,
+		arg.Name,
+		arg.RetentionSeconds,
+		arg.RetentionDeadSeconds,
+		arg.SetRetention,
+		arg.SetRetentionDead,
+	)
+	return err
 }
 
 const setWindow = `-- name: SetWindow :exec

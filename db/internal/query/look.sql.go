@@ -168,7 +168,7 @@ away AS (
     FROM outbox.dispatches AS d
     GROUP BY d.queue_name
 )
-SELECT q.name, q.paused, q.window_size, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
+SELECT q.name, q.paused, q.window_size, q.retention_seconds, q.retention_dead_seconds, q.epoch, q.life, (extract(epoch FROM clock_timestamp() - q.epoch_at) * 1000)::bigint AS epoch_age_ms,
     due.jobs::bigint AS ready, coalesce(later.jobs, 0)::bigint AS scheduled, coalesce(away.jobs, 0)::bigint AS out,
     coalesce(first.run_at, 'epoch')::timestamptz AS oldest_at,
     coalesce(extract(epoch FROM clock_timestamp() - first.run_at) * 1000, 0)::bigint AS oldest_age_ms
@@ -193,17 +193,19 @@ type QueueFiguresParams struct {
 }
 
 type QueueFiguresRow struct {
-	Name        string
-	Paused      bool
-	WindowSize  int32
-	Epoch       int64
-	Life        string
-	EpochAgeMs  int64
-	Ready       int64
-	Scheduled   int64
-	Out         int64
-	OldestAt    time.Time
-	OldestAgeMs int64
+	Name                 string
+	Paused               bool
+	WindowSize           int32
+	RetentionSeconds     *int64
+	RetentionDeadSeconds *int64
+	Epoch                int64
+	Life                 string
+	EpochAgeMs           int64
+	Ready                int64
+	Scheduled            int64
+	Out                  int64
+	OldestAt             time.Time
+	OldestAgeMs          int64
 }
 
 // Every queue, or the one that is named, with what Postgres has of it. Due jobs are
@@ -223,6 +225,8 @@ func (q *Queries) QueueFigures(ctx context.Context, arg QueueFiguresParams) ([]Q
 			&i.Name,
 			&i.Paused,
 			&i.WindowSize,
+			&i.RetentionSeconds,
+			&i.RetentionDeadSeconds,
 			&i.Epoch,
 			&i.Life,
 			&i.EpochAgeMs,

@@ -156,13 +156,15 @@ type OutboxProcess struct {
 }
 
 type OutboxQueue struct {
-	Name       string
-	Paused     bool
-	WindowSize int32
-	Epoch      int64
-	EpochAt    time.Time
-	Life       string
-	CreatedAt  time.Time
+	Name                 string
+	Paused               bool
+	WindowSize           int32
+	Epoch                int64
+	EpochAt              time.Time
+	Life                 string
+	CreatedAt            time.Time
+	RetentionSeconds     *int64
+	RetentionDeadSeconds *int64
 }
 
 type OutboxReady struct {

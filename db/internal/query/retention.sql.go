@@ -15,25 +15,37 @@ WITH turn AS (
     SELECT pg_try_advisory_xact_lock(1380928331, 3) AS got
 ),
 slice AS (
-    SELECT j.id, j.created_at, j.status, j.finished_at
+    SELECT j.id, j.created_at, j.status, j.finished_at,
+        CASE
+            WHEN j.status = 'dead' THEN coalesce((
+                SELECT CASE WHEN q.retention_dead_seconds = 0 THEN -1 ELSE q.retention_dead_seconds * 1000 END
+                FROM outbox.queues AS q
+                WHERE q.name = j.queue_name
+            ), $3::bigint)
+            WHEN j.status IN ('completed', 'cancelled') THEN coalesce((
+                SELECT CASE WHEN q.retention_seconds = 0 THEN -1 ELSE q.retention_seconds * 1000 END
+                FROM outbox.queues AS q
+                WHERE q.name = j.queue_name
+            ), $4::bigint)
+        END AS kept_ms
     FROM outbox.jobs AS j
     WHERE j.id > $1::bigint AND j.id <= $2::bigint
       AND (SELECT turn.got FROM turn)
     ORDER BY j.id
     LIMIT 1000
 ),
+due AS (
+    SELECT slice.id, slice.finished_at
+    FROM slice
+    WHERE slice.kept_ms >= 0 AND slice.finished_at < now() - slice.kept_ms * interval '1 millisecond'
+),
 over AS (
+    -- What has been redriven since, and is over again, was finished later than any of these.
     SELECT j.id
     FROM outbox.jobs AS j
-    WHERE j.id = ANY (ARRAY(
-        SELECT slice.id
-        FROM slice
-        WHERE slice.status IN ('completed', 'cancelled') AND slice.finished_at < now() - $3::bigint * interval '1 millisecond'
-           OR slice.status = 'dead' AND slice.finished_at < now() - $4::bigint * interval '1 millisecond'
-        ORDER BY slice.id
-    ))
-      AND (j.status IN ('completed', 'cancelled') AND j.finished_at < now() - $3::bigint * interval '1 millisecond'
-        OR j.status = 'dead' AND j.finished_at < now() - $4::bigint * interval '1 millisecond')
+    WHERE j.id = ANY (ARRAY(SELECT due.id FROM due ORDER BY due.id))
+      AND j.status IN ('completed', 'cancelled', 'dead')
+      AND j.finished_at <= (SELECT max(due.finished_at) FROM due)
     ORDER BY j.id
     FOR UPDATE SKIP LOCKED
 ),
@@ -72,8 +84,8 @@ FROM edge
 type PruneJobsParams struct {
 	AfterID    int64
 	UpToID     int64
-	KeepMs     *int64
 	KeepDeadMs *int64
+	KeepMs     *int64
 	YoungMs    *int64
 }
 
@@ -87,8 +99,9 @@ type PruneJobsRow struct {
 
 // What has been finished for long enough goes.
 // Deletes, of the next thousand jobs above the cursor and up to an id, those that
-// have been terminal for as long as they are kept (NULL: for ever), with their
-// attempts and dead letters. Reads jobs_pkey only. FOR UPDATE looks at the newest
+// have been terminal for as long as they are kept, with their attempts and dead
+// letters: as their queue says, or else these parameters (NULL: for ever). Reads
+// jobs_pkey, and queues_pkey for each job. FOR UPDATE looks at the newest
 // version of each row and skips what somebody has locked: a job that is being
 // redriven survives, and nobody is waited for. Locks jobs, in the order of ids; what
 // goes with them is written by who has locked the job, so the order of those is free.
@@ -102,8 +115,8 @@ func (q *Queries) PruneJobs(ctx context.Context, arg PruneJobsParams) (PruneJobs
 	row := q.db.QueryRow(ctx, pruneJobs,
 		arg.AfterID,
 		arg.UpToID,
-		arg.KeepMs,
 		arg.KeepDeadMs,
+		arg.KeepMs,
 		arg.YoungMs,
 	)
 	var i PruneJobsRow
