@@ -29,6 +29,11 @@ func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, err
 	if err := s.addSpool(&o); err != nil {
 		return nil, err
 	}
+	client, err := s.config.pushClient()
+	if err != nil {
+		return nil, err
+	}
+	o.Endpoints = endpoints{s.store, s.config.Push.policy(), client}
 	if r != nil {
 		o.Express = express{r}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,18 +49,23 @@ func matrix() map[string]cell {
 		"GET /v1/spool/:id": {unnamed: true, path: "/v1/spool/01890a5d-ac96-774b-bcce-b302099a8057", own: 404},
 
 		"GET /v1/queues": {filtered: true}, "GET /v1/stats": {filtered: true}, "GET /v1/jobs": {filtered: true},
-		"POST /v1/jobs":                {body: `{"queue_name":"%q"}`, own: 201, foreign: 403},
-		"POST /v1/jobs/batch":          {body: `{"jobs":[{"queue_name":"%q"}]}`, own: 201, foreign: 403},
-		"GET /v1/jobs/:id":             {path: "/v1/jobs/%d?include=payload", own: 200, foreign: 404},
-		"POST /v1/jobs/:id/cancel":     {path: "/v1/jobs/%d/cancel", own: 200, foreign: 404},
-		"POST /v1/jobs/:id/redrive":    {path: "/v1/jobs/%d/redrive", own: 200, foreign: 404, fresh: "cancelled"},
-		"POST /v1/jobs/:id/clone":      {path: "/v1/jobs/%d/clone", own: 201, foreign: 404},
-		"DELETE /v1/jobs/:id":          {path: "/v1/jobs/%d", own: 204, foreign: 404, fresh: "cancelled"},
-		"GET /v1/queues/:name":         {path: "/v1/queues/%q", own: 200, foreign: 403},
-		"POST /v1/queues/:name/pause":  {path: "/v1/queues/%q/pause", own: 200, foreign: 403},
-		"POST /v1/queues/:name/resume": {path: "/v1/queues/%q/resume", own: 200, foreign: 403},
-		"POST /v1/queues/:name/purge":  {path: "/v1/queues/%q/purge", body: `{"confirm":"%q"}`, own: 202, foreign: 403},
-		"PATCH /v1/queues/:name":       {path: "/v1/queues/%q", body: `{"window_size":7}`, own: 200, foreign: 403},
+		"POST /v1/jobs":                         {body: `{"queue_name":"%q"}`, own: 201, foreign: 403},
+		"POST /v1/jobs/batch":                   {body: `{"jobs":[{"queue_name":"%q"}]}`, own: 201, foreign: 403},
+		"GET /v1/jobs/:id":                      {path: "/v1/jobs/%d?include=payload", own: 200, foreign: 404},
+		"POST /v1/jobs/:id/cancel":              {path: "/v1/jobs/%d/cancel", own: 200, foreign: 404},
+		"POST /v1/jobs/:id/redrive":             {path: "/v1/jobs/%d/redrive", own: 200, foreign: 404, fresh: "cancelled"},
+		"POST /v1/jobs/:id/clone":               {path: "/v1/jobs/%d/clone", own: 201, foreign: 404},
+		"DELETE /v1/jobs/:id":                   {path: "/v1/jobs/%d", own: 204, foreign: 404, fresh: "cancelled"},
+		"GET /v1/queues/:name":                  {path: "/v1/queues/%q", own: 200, foreign: 403},
+		"POST /v1/queues/:name/pause":           {path: "/v1/queues/%q/pause", own: 200, foreign: 403},
+		"POST /v1/queues/:name/resume":          {path: "/v1/queues/%q/resume", own: 200, foreign: 403},
+		"POST /v1/queues/:name/purge":           {path: "/v1/queues/%q/purge", body: `{"confirm":"%q"}`, own: 202, foreign: 403},
+		"GET /v1/queues/:name/endpoint":         {path: "/v1/queues/%q/endpoint", own: 404, foreign: 403},
+		"PUT /v1/queues/:name/endpoint":         {path: "/v1/queues/%q/endpoint", body: `{"url":"https://example.com/%q"}`, own: 201, foreign: 403},
+		"DELETE /v1/queues/:name/endpoint":      {path: "/v1/queues/%q/endpoint", own: 204, foreign: 403},
+		"POST /v1/queues/:name/endpoint/test":   {path: "/v1/queues/%q/endpoint/test", own: 404, foreign: 403},
+		"POST /v1/queues/:name/endpoint/rotate": {path: "/v1/queues/%q/endpoint/rotate", own: 404, foreign: 403},
+		"PATCH /v1/queues/:name":                {path: "/v1/queues/%q", body: `{"window_size":7}`, own: 200, foreign: 403},
 	}
 }
 
@@ -153,7 +159,9 @@ func TestBoundKeys_EveryRoute(t *testing.T) {
 	if !ok {
 		t.Fatalf("the handler is a %T", h.handler)
 	}
-	for _, route := range router.Routes() {
+	routes := router.Routes() // in no order; an endpoint is to be asked for before there is one
+	slices.SortFunc(routes, func(a, b *echo.Route) int { return strings.Compare(a.Method+a.Path, b.Method+b.Path) })
+	for _, route := range routes {
 		name := route.Method + " " + route.Path
 		if route.Method == http.MethodHead {
 			name = "GET " + route.Path

@@ -58,6 +58,15 @@
 //
 //	POST /v1/workers/{id}/quiet  {"quiet": true}: it takes no new jobs and finishes what it has
 //
+// With [Options].Endpoints, for keys with queues:admin:
+//
+//	PUT    /v1/queues/{name}/endpoint         {"url", …}: deliver the queue's jobs there; 201
+//	                                          with the secret of a new endpoint, or 200
+//	GET    /v1/queues/{name}/endpoint         where they are delivered to
+//	DELETE /v1/queues/{name}/endpoint         204: nowhere any more
+//	POST   /v1/queues/{name}/endpoint/test    {"delivered", "status", …}, without a job
+//	POST   /v1/queues/{name}/endpoint/rotate  {"secret"}; keep_old_seconds (0 to 604,800)
+//
 // Lists are {"data": […], "next_cursor": "…" or null}. There is no total, and no offset:
 // both cost as much as reading all that is left out. A page of jobs ends early, with
 // scanned_to, when it has looked at 10,000 places of its list; next_cursor goes on from
@@ -116,6 +125,7 @@
 //	404 not_found               no such route
 //	404 job_not_found           no such job, or of a queue that the key is not for
 //	404 key_not_found           no such key
+//	404 endpoint_not_found      the queue is not delivered to a URL
 //	404 queue_not_found         nobody has used a queue with this name
 //	404 operation_not_found     no such operation
 //	404 worker_not_found        no worker has this id
@@ -135,6 +145,7 @@
 //	429 too_many_waits          a thousand clients wait for jobs already; Retry-After
 //	422 invalid_queue           as invalid_job, of a change of a queue
 //	422 invalid_request         as invalid_job, of a bulk change, or of a request that has no fields
+//	422 invalid_endpoint        as invalid_job, of an endpoint
 //	422 idempotency_key_reused  the Idempotency-Key came with another body before
 //	499 client_closed_request   only in metrics and log
 //	500 internal_error          a fault of ours; the log has it under request_id

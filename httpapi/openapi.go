@@ -31,6 +31,9 @@ func (o Options) areas() []string {
 	if o.Admin != nil {
 		areas = append(areas, "admin")
 	}
+	if o.Endpoints != nil {
+		areas = append(areas, "endpoints")
+	}
 	if o.KeyAdmin != nil {
 		areas = append(areas, "keys")
 	}

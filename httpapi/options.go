@@ -70,6 +70,8 @@ type Options struct {
 	Watch Watch
 	// Workers has workers do what people want; with nil its route is not there.
 	Workers WorkerActions
+	// Endpoints is where queues are delivered to; nil leaves its routes out.
+	Endpoints Endpoints
 	// UI is served below /ui/; nil: there is nothing. With Keys it has to find out by
 	// itself who asks: a browser sends no Authorization.
 	UI UI

@@ -45,6 +45,8 @@ const (
 	codeNoOperation      = "operation_not_found"
 	codeNoWorker         = "worker_not_found"
 	codeTooManyWaits     = "too_many_waits"
+	codeInvalidEndpoint  = "invalid_endpoint"
+	codeEndpointNotFound = "endpoint_not_found"
 )
 
 // The codes of single faults within an invalid_… problem.

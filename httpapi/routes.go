@@ -99,6 +99,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Workers != nil {
 		e.POST(routeQuiet, s.write(s.quietWorker))
 	}
+	if s.o.Endpoints != nil {
+		s.endpointRoutes(e)
+	}
 	s.docRoutes(e)
 	if s.o.UI != nil {
 		s.routesUI(e)

@@ -71,12 +71,17 @@ func routeAccess() map[route]access {
 		{patch, "/v1/queues/:name"}:       queues,
 
 		// Operations say what they found, whatever its queue.
-		{post, routeBulk}:            {scope: job.ScopeJobsWrite, whole: true},
-		{get, routeOperations}:       {scope: job.ScopeJobsRead, whole: true},
-		{get, routeOperation}:        {scope: job.ScopeJobsRead, whole: true},
-		{post, routeCancelOperation}: {scope: job.ScopeJobsWrite, whole: true},
-		{post, routePurge}:           queues,
-		{post, routeQuiet}:           {scope: job.ScopeQueuesAdmin, whole: true}, // it works for queues of others too
+		{post, routeBulk}:               {scope: job.ScopeJobsWrite, whole: true},
+		{get, routeOperations}:          {scope: job.ScopeJobsRead, whole: true},
+		{get, routeOperation}:           {scope: job.ScopeJobsRead, whole: true},
+		{post, routeCancelOperation}:    {scope: job.ScopeJobsWrite, whole: true},
+		{post, routePurge}:              queues,
+		{post, routeQuiet}:              {scope: job.ScopeQueuesAdmin, whole: true}, // it works for queues of others too
+		{get, routeEndpoint}:            {scope: job.ScopeQueuesAdmin},
+		{http.MethodPut, routeEndpoint}: {scope: job.ScopeQueuesAdmin},
+		{del, routeEndpoint}:            {scope: job.ScopeQueuesAdmin},
+		{post, routeEndpointTest}:       {scope: job.ScopeQueuesAdmin},
+		{post, routeEndpointRotate}:     {scope: job.ScopeQueuesAdmin},
 	}
 }
 
