@@ -192,6 +192,7 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 		t.Errorf("the queue = %s, want it paused with a window of 7", q)
 	}
 	c.call("resumeQueue", "POST", queue+"/resume", "/v1/queues/mail/resume", "", 200)
+	c.endpoints()
 	c.call("listWorkers", "GET", "/v1/workers", "/v1/workers", "", 200)
 	c.call("listWorkers", "GET", "/v1/workers", "/v1/workers?role=cook", "", 400)
 	c.call("getStats", "GET", "/v1/stats", "/v1/stats", "", 200)
