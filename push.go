@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -46,17 +47,36 @@ func (c Config) pushClient() (*push.Client, error) {
 }
 
 // pushWorker makes the worker of one endpoint. There may be many in one process, so
-// their own metrics are kept from the registry; package push has others.
+// each one's metrics have the further label push, its queue.
 func (s *Service) pushWorker(queue string, slots int, h workers.Handler) (push.Runner, error) {
-	registry := workers.NewRegistry()
+	registry, own := workers.NewRegistry(), prometheus.NewRegistry()
 	registry.HandleQueue(queue, h, workers.HandlerOptions{Timeout: -1}) // the endpoint has one
 	w, err := s.Worker(registry, workers.Options{
-		Queues: []workers.QueueWeight{{Name: queue}}, Concurrency: slots, Registerer: prometheus.NewRegistry(),
+		Queues: []workers.QueueWeight{{Name: queue}}, Concurrency: slots, Registerer: own,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return w, nil
+	return pushRunner{w, own, prometheus.WrapRegistererWith(prometheus.Labels{"push": queue}, s.registry), s.log}, nil
+}
+
+// pushRunner is a worker whose metrics are registered while it runs.
+type pushRunner struct {
+	*workers.Worker
+	own *prometheus.Registry
+	to  prometheus.Registerer
+	log *slog.Logger
+}
+
+// Run is [workers.Worker.Run]. Beside a worker of another kind in one process, whose
+// metrics have one label less, it runs without metrics of its own.
+func (r pushRunner) Run(ctx context.Context) error {
+	if err := r.to.Register(r.own); err != nil {
+		r.log.WarnContext(ctx, "a push worker runs without worker metrics", "error", err)
+	} else {
+		defer r.to.Unregister(r.own)
+	}
+	return r.Worker.Run(ctx)
 }
 
 // endpoints is what people do with endpoints, over HTTP and by the command line.

@@ -94,7 +94,7 @@ func (a answer) err() error {
 	return errors.New(strings.TrimSpace(said))
 }
 
-// class names the answer in the metrics: 2xx, 3xx, …
+// class names the answer in the metrics: 2xx, 3xx and so on.
 func (a answer) class() string {
 	if a.status < 100 || a.status > 599 {
 		return "other"

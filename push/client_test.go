@@ -150,7 +150,7 @@ func TestClient_HostileReceivers(t *testing.T) {
 			if _, err := io.WriteString(w, text); err != nil {
 				return
 			}
-			time.Sleep(20 * time.Millisecond) // what is tested is one who is slow
+			<-time.After(20 * time.Millisecond) // what is tested is one who is slow
 		}
 	}
 	for name, tt := range map[string]struct {

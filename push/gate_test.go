@@ -35,7 +35,7 @@ func many(t *testing.T, g *gate, n int, d time.Duration, m mood) (most int, took
 			most = max(most, g.inFlight)
 			g.mu.Unlock()
 			from := time.Now()
-			time.Sleep(d)
+			<-time.After(d)
 			g.leave(from, time.Now(), m, 0)
 			done <- struct{}{}
 		}()

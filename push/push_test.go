@@ -70,7 +70,7 @@ func (c *crew) make(queue string, slots int, _ workers.Handler) (Runner, error) 
 func (w fakeWorker) Run(ctx context.Context) error {
 	w.c.add(w.queue, 1)
 	<-ctx.Done()
-	time.Sleep(w.c.drain)
+	<-time.After(w.c.drain)
 	w.c.add(w.queue, -1)
 	return nil
 }
@@ -110,7 +110,7 @@ func TestPush_FollowsEndpoints(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- p.Run(ctx) }()
-		steps := func(n int) { time.Sleep(time.Duration(n)*lookEvery + time.Millisecond) }
+		steps := func(n int) { <-time.After(time.Duration(n)*lookEvery + time.Millisecond) }
 		at := func(queue string, most int) job.Endpoint {
 			return job.Endpoint{QueueName: queue, URL: "https://a.example", MaxInFlight: most}.Filled()
 		}
@@ -134,7 +134,7 @@ func TestPush_FollowsEndpoints(t *testing.T) {
 		store.set(at("a", 5), at("b", 2))
 		steps(1)
 		c.is(t, "more at once, the old worker drains", map[string]int{"a": 1, "b": 1}, map[string]int{"a 1": 1, "b 2": 1})
-		time.Sleep(c.drain)
+		<-time.After(c.drain)
 		c.is(t, "more at once", map[string]int{"a": 1, "b": 1}, map[string]int{"a 1": 1, "b 2": 1, "a 5": 1})
 		if p.lines["a"].target != target || target.gate.closed {
 			t.Error("another number of slots has made another gate, or closed it")
@@ -145,7 +145,7 @@ func TestPush_FollowsEndpoints(t *testing.T) {
 		off.DisabledAt = &now
 		store.set(off)
 		steps(1)
-		time.Sleep(c.drain)
+		<-time.After(c.drain)
 		c.is(t, "one disabled, one deleted", map[string]int{}, map[string]int{"a 1": 1, "b 2": 1, "a 5": 1})
 		if !target.gate.closed {
 			t.Error("the gate of a disabled endpoint is open")
@@ -202,14 +202,16 @@ func TestPush_TriesAgain(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- p.Run(ctx) }()
-		time.Sleep(10*againAfter + time.Millisecond)
+		<-time.After(10*againAfter + time.Millisecond)
 		c.is(t, "failing", map[string]int{}, map[string]int{"a 1": 11})
 		c.mu.Lock()
 		c.fails = false
 		c.mu.Unlock()
-		time.Sleep(againAfter)
+		<-time.After(againAfter)
 		c.is(t, "mended", map[string]int{"a": 1}, map[string]int{"a 1": 12})
 		stop()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Errorf("Run = %v", err)
+		}
 	})
 }

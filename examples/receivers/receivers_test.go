@@ -37,6 +37,9 @@ func TestReceivers_DoAsTheDocsSay(t *testing.T) {
 			if n := strings.Count(string(text), "\n"); err != nil || n > 30 {
 				t.Errorf("%s has %d lines, %v, want at most 30", tt.file, n, err)
 			}
+			if docs, err := os.ReadFile("../../docs/push-workers.md"); err != nil || !bytes.Contains(docs, text) {
+				t.Errorf("docs/push-workers.md has not %s as it is, %v", tt.file, err)
+			}
 			if _, err := exec.LookPath(tt.needs); err != nil {
 				t.Skipf("NOT TESTED: the receiver in %s: %v", name, err)
 			}

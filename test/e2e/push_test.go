@@ -86,7 +86,7 @@ func TestPush_Delivers(t *testing.T) {
 	k := newHook(t, func(http.ResponseWriter, *http.Request) {})
 	env := w.pushing(k)
 	w.relay()
-	p := w.rookery("push", env...)
+	p := w.rookery("push --http 127.0.0.1:0", env...)
 	ids := w.insert(3, `{"to": "a@b.c"}`)
 	secret := w.webhooks(env, "set", queue, "--url", k.URL+"/hook?token=canary")
 	w.untilStatus(30*time.Second, "completed", ids)
@@ -110,6 +110,9 @@ func TestPush_Delivers(t *testing.T) {
 		t.Errorf("the receiver got %v, want each of %v once", got, ids)
 	}
 	verified(0, secret)
+	for metric, label := range map[string]string{"rookery_push_requests_total": `code_class="2xx"`, "rookery_worker_attempts_total": `outcome="completed"`} {
+		devtest.Until(t, 30*time.Second, metric+" to be 3", func() (bool, error) { return p.metric(metric, label) == 3, nil })
+	}
 	if out := w.webhooks(env, "test", queue); !strings.HasPrefix(out, "delivered: 200") {
 		t.Errorf("webhooks test prints %q", out)
 	}
