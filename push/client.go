@@ -25,8 +25,10 @@ const (
 	tlsTime     = 5 * time.Second
 	bodyTime    = 2 * time.Second // for the body, once the status is known
 	idleTime    = 90 * time.Second
-	maxHeader   = 16 << 10 // bytes of an answer's headers
-	maxBody     = 64 << 10 // bytes of an answer's body
+	pingAfter   = 15 * time.Second // of silence on a connection of HTTP/2
+	pingTime    = 5 * time.Second  // for its answer; else a dead one would swallow request after request
+	maxHeader   = 16 << 10         // bytes of an answer's headers
+	maxBody     = 64 << 10         // bytes of an answer's body
 	idlePerHost = 64
 )
 
@@ -61,6 +63,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
 			TLSHandshakeTimeout:    tlsTime,
 			ForceAttemptHTTP2:      true,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
 			MaxResponseHeaderBytes: maxHeader,
 			DisableCompression:     true, // what we read is what was sent
 			IdleConnTimeout:        idleTime,

@@ -130,6 +130,14 @@ func (g *gate) set(most int, rate float64) {
 	g.wakeLocked()
 }
 
+// reset forgets what answers have said: whoever sets an endpoint again has a reason.
+func (g *gate) reset() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limit, g.shut = float64(g.most), time.Time{}
+	g.wakeLocked()
+}
+
 // close has all that wait, and all that come, go back.
 func (g *gate) close() {
 	g.mu.Lock()

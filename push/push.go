@@ -158,14 +158,12 @@ func (p *Push) follow(ctx context.Context, e job.Endpoint) {
 		t.endpoint.Store(&e)
 		p.begin(ctx, e, t)
 		p.log.InfoContext(ctx, "endpoint is delivered to", keyQueue, e.QueueName, keySlots, e.MaxInFlight)
-	case l.slots != e.MaxInFlight:
-		l.target.endpoint.Store(&e)
-		l.target.gate.set(e.MaxInFlight, e.RatePerSecond)
-		l.stop()
-		p.begin(ctx, e, l.target)
 	default:
-		l.target.endpoint.Store(&e)
-		l.target.gate.set(e.MaxInFlight, e.RatePerSecond)
+		l.target.change(&e)
+		if l.slots != e.MaxInFlight {
+			l.stop()
+			p.begin(ctx, e, l.target)
+		}
 	}
 	p.metrics.limit.WithLabelValues(e.QueueName).Set(p.lines[e.QueueName].target.gate.present())
 }

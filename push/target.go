@@ -23,6 +23,15 @@ type target struct {
 	disable  func(ctx context.Context, e *job.Endpoint, reason string)
 }
 
+// change has t deliver as e says from now on.
+func (t *target) change(e *job.Endpoint) {
+	before := t.endpoint.Swap(e)
+	t.gate.set(e.MaxInFlight, e.RatePerSecond)
+	if !before.UpdatedAt.Equal(e.UpdatedAt) {
+		t.gate.reset()
+	}
+}
+
 // Work delivers one attempt. It waits for its turn with the lease alive, so that a
 // receiver that wants less makes the worker take less.
 func (t *target) Work(ctx context.Context, j *workers.Job) error {

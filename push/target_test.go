@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/penguinmails/rookery/job"
 	"github.com/penguinmails/rookery/workers"
@@ -47,6 +48,29 @@ func TestTarget_MapsAnswers(t *testing.T) {
 		if slower := status == 429 || status == 503; (target.gate.present() == 5) != slower || target.gate.shut.IsZero() == slower {
 			t.Errorf("%d leaves a limit of %g and a gate that is shut until %v", status, target.gate.present(), target.gate.shut)
 		}
+	}
+}
+
+// An endpoint that is set again is asked at once, whatever the receiver had said.
+func TestTarget_SetAgain(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
+	e := r.endpoint()
+	target, _ := targetAt(r, e)
+	now := time.Now()
+	if err := target.gate.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	target.gate.leave(now, now, busy, time.Hour)
+	same := e
+	target.change(&same)
+	if target.gate.shut.IsZero() || target.gate.present() != 5 {
+		t.Error("an endpoint that is as it was has its gate opened")
+	}
+	e.UpdatedAt = now
+	target.change(&e)
+	if o := outcome(t, target, 1); o.Kind != job.Succeeded || target.gate.present() != 10 {
+		t.Errorf("set again the job is %s and the limit %g, want it delivered, and 10", o.Kind, target.gate.present())
 	}
 }
 
