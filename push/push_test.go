@@ -110,7 +110,10 @@ func TestPush_FollowsEndpoints(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- p.Run(ctx) }()
-		steps := func(n int) { <-time.After(time.Duration(n)*lookEvery + time.Millisecond) }
+		steps := func(n int) {
+			<-time.After(time.Duration(n)*lookEvery + time.Millisecond)
+			synctest.Wait()
+		}
 		at := func(queue string, most int) job.Endpoint {
 			return job.Endpoint{QueueName: queue, URL: "https://a.example", MaxInFlight: most}.Filled()
 		}
@@ -135,6 +138,7 @@ func TestPush_FollowsEndpoints(t *testing.T) {
 		steps(1)
 		c.is(t, "more at once, the old worker drains", map[string]int{"a": 1, "b": 1}, map[string]int{"a 1": 1, "b 2": 1})
 		<-time.After(c.drain)
+		synctest.Wait()
 		c.is(t, "more at once", map[string]int{"a": 1, "b": 1}, map[string]int{"a 1": 1, "b 2": 1, "a 5": 1})
 		if p.lines["a"].target != target || target.gate.closed {
 			t.Error("another number of slots has made another gate, or closed it")
@@ -146,6 +150,7 @@ func TestPush_FollowsEndpoints(t *testing.T) {
 		store.set(off)
 		steps(1)
 		<-time.After(c.drain)
+		synctest.Wait()
 		c.is(t, "one disabled, one deleted", map[string]int{}, map[string]int{"a 1": 1, "b 2": 1, "a 5": 1})
 		if !target.gate.closed {
 			t.Error("the gate of a disabled endpoint is open")
@@ -208,6 +213,7 @@ func TestPush_TriesAgain(t *testing.T) {
 		c.fails = false
 		c.mu.Unlock()
 		<-time.After(againAfter)
+		synctest.Wait()
 		c.is(t, "mended", map[string]int{"a": 1}, map[string]int{"a 1": 12})
 		stop()
 		if err := <-ended; err != nil {
