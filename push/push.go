@@ -151,14 +151,12 @@ func (p *Push) look(ctx context.Context) {
 // follow has the line of an endpoint do as it says. Another number of slots takes
 // another worker, which begins when the requests under way have ended.
 func (p *Push) follow(ctx context.Context, e job.Endpoint) {
-	l := p.lines[e.QueueName]
-	switch {
-	case l == nil:
+	if l := p.lines[e.QueueName]; l == nil {
 		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, disable: p.disable}
 		t.endpoint.Store(&e)
 		p.begin(ctx, e, t)
 		p.log.InfoContext(ctx, "endpoint is delivered to", keyQueue, e.QueueName, keySlots, e.MaxInFlight)
-	default:
+	} else {
 		l.target.change(&e)
 		if l.slots != e.MaxInFlight {
 			l.stop()
