@@ -62,7 +62,7 @@ func matrix() map[string]cell {
 		"POST /v1/queues/:name/purge":           {path: "/v1/queues/%q/purge", body: `{"confirm":"%q"}`, own: 202, foreign: 403},
 		"GET /v1/queues/:name/endpoint":         {path: "/v1/queues/%q/endpoint", own: 404, foreign: 403},
 		"PUT /v1/queues/:name/endpoint":         {path: "/v1/queues/%q/endpoint", body: `{"url":"https://example.com/%q"}`, own: 201, foreign: 403},
-		"DELETE /v1/queues/:name/endpoint":      {path: "/v1/queues/%q/endpoint", own: 204, foreign: 403},
+		"DELETE /v1/queues/:name/endpoint":      {path: "/v1/queues/%q/endpoint", own: 404, foreign: 403},
 		"POST /v1/queues/:name/endpoint/test":   {path: "/v1/queues/%q/endpoint/test", own: 404, foreign: 403},
 		"POST /v1/queues/:name/endpoint/rotate": {path: "/v1/queues/%q/endpoint/rotate", own: 404, foreign: 403},
 		"PATCH /v1/queues/:name":                {path: "/v1/queues/%q", body: `{"window_size":7}`, own: 200, foreign: 403},
