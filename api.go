@@ -38,11 +38,11 @@ func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, err
 		o.Express = express{r}
 	}
 	if !s.config.UI.Off {
-		ui, err := s.dashboard(ctx)
+		jobs, err := s.Jobs(ctx)
 		if err != nil {
 			return nil, err
 		}
-		o.UI = ui
+		o.UI = s.dashboard(jobs)
 	}
 	return s.api(ctx, o)
 }

@@ -2,13 +2,11 @@ package rookery
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/subtle"
+	"errors"
 	"fmt"
-	"slices"
-	"strconv"
+	"net/http"
 
+	"github.com/penguinmails/rookery/httpapi"
 	"github.com/penguinmails/rookery/httpapi/dashboard"
 	"github.com/penguinmails/rookery/job"
 )
@@ -32,52 +30,42 @@ func uiOf(text string) (UI, error) {
 	return UI{}, fmt.Errorf("ROOKERY_UI is %q, must be on, off or read-only", text)
 }
 
-// dashboard returns the pages for people.
-func (s *Service) dashboard(ctx context.Context) (*dashboard.Dashboard, error) {
-	jobs, err := s.Jobs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	h := house{jobs}
-	return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, Operator: jobs, Inserter: jobs, Storage: h}, dashboard.Options{
-		Login: loginBy(s.config.APIKeys), SessionKey: sessionKey(s.config.APIKeys),
-		ReadOnly: s.config.UI.ReadOnly, Version: Version, Logger: s.log,
-	})
-}
-
-// loginBy lets in whoever has one of keys, as an admin. All of them are compared, and
-// by their hashes: how long it takes says nothing of a key.
-func loginBy(keys []string) func(context.Context, string) (dashboard.Visitor, bool) {
-	if len(keys) == 0 {
-		return nil
-	}
-	var known [][sha256.Size]byte
-	for _, key := range keys {
-		known = append(known, sha256.Sum256([]byte(key)))
-	}
-	return func(_ context.Context, key string) (v dashboard.Visitor, ok bool) {
-		sum := sha256.Sum256([]byte(key))
-		for i := range known {
-			if subtle.ConstantTimeCompare(sum[:], known[i][:]) == 1 {
-				v, ok = dashboard.Visitor{Name: "key " + strconv.Itoa(i+1), Role: dashboard.RoleAdmin}, true
-			}
+// dashboard makes the pages for people.
+func (s *Service) dashboard(jobs *Jobs) func(*httpapi.Door) (httpapi.UI, error) {
+	return func(door *httpapi.Door) (httpapi.UI, error) {
+		h := house{jobs}
+		o := dashboard.Options{ReadOnly: s.config.UI.ReadOnly, Version: Version, Logger: s.log}
+		if door.Locked() {
+			o.Door = doorway{door}
 		}
-		return v, ok
+		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h}, o)
 	}
 }
 
-// sessionKey is made of the API keys: the processes behind one name have the same, and
-// when a key is withdrawn all sessions end.
-func sessionKey(keys []string) []byte {
-	if len(keys) == 0 {
-		return nil
+// doorway gives the dashboard the API's door.
+type doorway struct{ door *httpapi.Door }
+
+// Enter is [httpapi.Door.Enter].
+func (d doorway) Enter(r *http.Request, key string) (dashboard.Guest, error) {
+	return guestOf(d.door.Enter(r, key))
+}
+
+// Again is [httpapi.Door.Again].
+func (d doorway) Again(r *http.Request, name string) (dashboard.Guest, error) {
+	return guestOf(d.door.Again(r, name))
+}
+
+func guestOf(g httpapi.Guest, err error) (dashboard.Guest, error) {
+	if errors.Is(err, httpapi.ErrTooOften) {
+		err = dashboard.ErrTooOften
 	}
-	h := hmac.New(sha256.New, []byte("rookery dashboard sessions"))
-	for _, key := range slices.Sorted(slices.Values(keys)) {
-		sum := sha256.Sum256([]byte(key))
-		h.Write(sum[:])
-	}
-	return h.Sum(nil)
+	return dashboard.Guest{Name: g.Name, Scopes: g.Scopes, Queues: g.Queues, Seal: g.Seal}, err
+}
+
+// as puts jobs and queues into somebody's hands.
+func (h house) as(by job.Actor) dashboard.Hands {
+	a := h.As(by)
+	return dashboard.Hands{Jobs: a, Queues: a}
 }
 
 // house is what the dashboard looks at.

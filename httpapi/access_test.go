@@ -15,7 +15,7 @@ import (
 
 // everything returns options with which every route is there.
 func everything(f *fakeKeys) Options {
-	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Admin: &Admin{Look: &fakeAdmin{}, Jobs: &fakeAdmin{}, Queues: &fakeAdmin{}}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, UI: &fakeUI{}}
+	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Admin: &Admin{Look: &fakeAdmin{}, Jobs: &fakeAdmin{}, Queues: &fakeAdmin{}}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, UI: func(*Door) (UI, error) { return &fakeUI{}, nil }}
 }
 
 // asKey makes a request with a key.
@@ -46,6 +46,12 @@ func TestRoutes_EachHasItsScope(t *testing.T) {
 		}
 		target := strings.NewReplacer(":id", "1", ":name", "q").Replace(r.Path)
 		w := do(s, newRequestTo(r.Method, target, "{}"))
+		if a.own {
+			if w.Code >= 400 { // of the fake; what the dashboard makes of it is tested there
+				t.Errorf("%s %s = %d, want the UI's answer", r.Method, target, w.Code)
+			}
+			continue
+		}
 		if a.scope == "" {
 			if w.Code != http.StatusOK {
 				t.Errorf("%s %s without a key = %d, want 200", r.Method, target, w.Code)

@@ -69,24 +69,13 @@ func (g *guard) bearer(ctx context.Context, r *http.Request) (Principal, *proble
 	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") || len(key) > MaxKey {
 		return Principal{}, p
 	}
-	if g.configured(key) {
-		return unbound("config"), nil
-	}
-	id, hash, ok := job.ParseKey(key)
-	from := addressOf(r)
-	if ok && g.cache != nil && !g.cache.remembers(id) {
-		// Good keys that are new here take nothing: behind a proxy all have one address.
-		if wait := g.unknown.peek(from, time.Now()); wait > 0 {
-			return Principal{}, tooMany("too many unknown keys came from this address", wait)
-		}
-	}
-	known, err := g.made(ctx, id, hash, ok)
-	if errors.Is(err, job.ErrNotFound) {
-		g.unknown.take(from, time.Now())
-	}
+	who, err := g.enter(ctx, key, addressOf(r))
+	var often *tooOftenError
 	switch {
 	case err == nil:
-		return Principal{Name: keyPrincipal + known.ID, Scopes: known.Scopes, Queues: known.Queues}, nil
+		return who.Principal, nil
+	case errors.As(err, &often):
+		return Principal{}, tooMany(often.Error(), often.wait)
 	case !errors.Is(err, job.ErrNotFound):
 		p := newProblem(http.StatusServiceUnavailable, codeUnavailable, "Postgres does not answer for now, and without it nobody knows this key; try again")
 		p.retryAfter, p.cause = 1, err
@@ -118,17 +107,18 @@ func addressOf(r *http.Request) string {
 	return host
 }
 
-// made returns the key that people made with this id and hash, or [job.ErrNotFound]. The
-// id is no secret; of the secret only hashes meet.
-func (g *guard) made(ctx context.Context, id string, hash [sha256.Size]byte, ok bool) (job.KnownKey, error) {
-	if g.cache == nil || !ok {
+// made returns the key that people made with this id, or [job.ErrNotFound]. Unless hash
+// is nil it must be that of its secret. The id is no secret; of the secret only hashes
+// meet.
+func (g *guard) made(ctx context.Context, id string, hash []byte) (job.KnownKey, error) {
+	if g.cache == nil {
 		return job.KnownKey{}, job.ErrNotFound
 	}
 	known, err := g.cache.find(ctx, id, time.Now())
 	if err != nil {
 		return job.KnownKey{}, err
 	}
-	if subtle.ConstantTimeCompare(hash[:], known.Hash[:]) != 1 {
+	if hash != nil && subtle.ConstantTimeCompare(hash, known.Hash[:]) != 1 {
 		return job.KnownKey{}, job.ErrNotFound
 	}
 	g.cache.note(id)

@@ -72,9 +72,9 @@ type Options struct {
 	Workers WorkerActions
 	// Endpoints is where queues are delivered to; nil leaves its routes out.
 	Endpoints Endpoints
-	// UI is served below /ui/; nil: there is nothing. With Keys it has to find out by
-	// itself who asks: a browser sends no Authorization.
-	UI UI
+	// UI makes what is served below /ui/; nil: there is nothing. While a key is needed it
+	// has to find out by itself who asks, by the door that it is given.
+	UI func(*Door) (UI, error)
 	// Failpoint is called at the points where a crash would be interesting; nil for
 	// all but tests.
 	Failpoint func(name string)

@@ -17,8 +17,12 @@ type Principal struct {
 	Queues []string    // the queues that they may see, as [job.APIKey] has them; none: all
 }
 
-// keyPrincipal begins the name of a principal with a key that people made.
-const keyPrincipal = "key:"
+// keyPrincipal begins the name of a principal with a key that people made;
+// configPrincipal is the name of whoever has one of the options'.
+const (
+	keyPrincipal    = "key:"
+	configPrincipal = "config"
+)
 
 // May reports whether p has a scope, or [job.ScopeAdmin].
 func (p Principal) May(scope job.Scope) bool {

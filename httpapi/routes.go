@@ -103,7 +103,7 @@ func (s *Server) routes() http.Handler {
 		s.endpointRoutes(e)
 	}
 	s.docRoutes(e)
-	if s.o.UI != nil {
+	if s.ui != nil {
 		s.routesUI(e)
 	}
 	var all []route

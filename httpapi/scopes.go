@@ -26,6 +26,7 @@ type route struct{ method, path string }
 type access struct {
 	scope job.Scope // "": nothing, not even a key
 	whole bool      // also a key that is for every queue: the answer is about all of them
+	own   bool      // while a key is needed the UI finds out by itself who asks
 }
 
 // routeAccess says what every route takes. A route that is not here takes
@@ -51,11 +52,10 @@ func routeAccess() map[route]access {
 		{get, routeOpenAPI}:      {},
 		{get, routeDocs}:         {},
 
-		// With keys of the options the dashboard asks for them itself.
-		{get, routeUI}:     {scope: job.ScopeAdmin},
-		{post, routeUI}:    {scope: job.ScopeAdmin},
-		{get, routeUIBare}: {scope: job.ScopeAdmin},
-		{get, routeStream}: {scope: job.ScopeAdmin},
+		{get, routeUI}:     {scope: job.ScopeAdmin, own: true},
+		{post, routeUI}:    {scope: job.ScopeAdmin, own: true},
+		{get, routeUIBare}: {scope: job.ScopeAdmin, own: true},
+		{get, routeStream}: {scope: job.ScopeAdmin, own: true},
 
 		{get, "/v1/jobs"}:         reads,
 		{get, "/v1/queues/:name"}: reads,

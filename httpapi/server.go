@@ -58,6 +58,7 @@ type Server struct {
 	detour  detour
 	api     []byte // the OpenAPI document
 	docs    page   // and as a page for people
+	ui      UI     // nil: none
 	handler http.Handler
 
 	operate chan struct{} // an operation has begun
@@ -104,6 +105,11 @@ func New(jobs Jobs, o Options) (*Server, error) {
 	}
 	if err := s.describe(); err != nil {
 		return nil, fmt.Errorf("http api: %w", err)
+	}
+	if o.UI != nil {
+		if s.ui, err = o.UI(&Door{s.guard}); err != nil {
+			return nil, fmt.Errorf("http api: %w", err)
+		}
 	}
 	s.handler = s.routes()
 	return s, nil
@@ -173,8 +179,8 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	if s.o.UI != nil {
-		srv.RegisterOnShutdown(s.o.UI.Close)
+	if s.ui != nil {
+		srv.RegisterOnShutdown(s.ui.Close)
 	}
 	if s.waits != nil {
 		srv.RegisterOnShutdown(s.waits.close)

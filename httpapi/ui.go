@@ -16,7 +16,7 @@ const (
 
 // routesUI lets the dashboard answer everything below /ui/.
 func (s *Server) routesUI(e *echo.Echo) {
-	h := echo.WrapHandler(s.o.UI)
+	h := echo.WrapHandler(s.ui)
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		e.Add(method, routeUI, h)
 	}
@@ -27,5 +27,5 @@ func (s *Server) routesUI(e *echo.Echo) {
 // ownsDoor reports whether a route finds out by itself who asks. Without keys whoever
 // is on this machine may come in, and that is for the guard to see.
 func (s *Server) ownsDoor(path string) bool {
-	return len(s.o.Keys) > 0 && (path == routeUI || path == routeUIBare || path == routeStream)
+	return s.guard.closed && s.gate.table[route{http.MethodGet, path}].own
 }

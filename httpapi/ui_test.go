@@ -23,26 +23,27 @@ func (f *fakeUI) Close() {}
 func TestUI_HasADoorOfItsOwn(t *testing.T) {
 	t.Parallel()
 	const key = "a-key-of-the-tests-0001"
+	withUI := func(*Door) (UI, error) { return &fakeUI{}, nil }
 	for _, tt := range []struct {
 		name    string
 		keys    []string
-		ui      UI
+		ui      func(*Door) (UI, error)
 		host    string
 		method  string
 		target  string
 		status  int
 		answers string
 	}{
-		{"with keys", []string{key}, &fakeUI{}, "jobs.example.com", "GET", "/ui/jobs/1", 200, "GET /ui/jobs/1"},
-		{"a post with keys", []string{key}, &fakeUI{}, "jobs.example.com", "POST", "/ui/jobs/1/cancel", 200, "POST /ui/jobs/1/cancel"},
-		{"the stream with keys", []string{key}, &fakeUI{}, "jobs.example.com", "GET", "/ui/stream", 200, "GET /ui/stream"},
-		{"without a slash", []string{key}, &fakeUI{}, "jobs.example.com", "GET", "/ui", 308, ""},
-		{"the API with keys", []string{key}, &fakeUI{}, "jobs.example.com", "GET", "/v1/queues", 401, ""},
-		{"beside it", []string{key}, &fakeUI{}, "jobs.example.com", "GET", "/uix", 401, ""},
-		{"on this machine", nil, &fakeUI{}, "localhost", "GET", "/ui/", 200, "GET /ui/"},
-		{"under another name", nil, &fakeUI{}, "rebound.example.com", "GET", "/ui/", 403, ""},
-		{"the stream under another name", nil, &fakeUI{}, "rebound.example.com", "GET", "/ui/stream", 403, ""},
-		{"another method", []string{key}, &fakeUI{}, "jobs.example.com", "DELETE", "/ui/jobs/1", 405, ""},
+		{"with keys", []string{key}, withUI, "jobs.example.com", "GET", "/ui/jobs/1", 200, "GET /ui/jobs/1"},
+		{"a post with keys", []string{key}, withUI, "jobs.example.com", "POST", "/ui/jobs/1/cancel", 200, "POST /ui/jobs/1/cancel"},
+		{"the stream with keys", []string{key}, withUI, "jobs.example.com", "GET", "/ui/stream", 200, "GET /ui/stream"},
+		{"without a slash", []string{key}, withUI, "jobs.example.com", "GET", "/ui", 308, ""},
+		{"the API with keys", []string{key}, withUI, "jobs.example.com", "GET", "/v1/queues", 401, ""},
+		{"beside it", []string{key}, withUI, "jobs.example.com", "GET", "/uix", 401, ""},
+		{"on this machine", nil, withUI, "localhost", "GET", "/ui/", 200, "GET /ui/"},
+		{"under another name", nil, withUI, "rebound.example.com", "GET", "/ui/", 403, ""},
+		{"the stream under another name", nil, withUI, "rebound.example.com", "GET", "/ui/stream", 403, ""},
+		{"another method", []string{key}, withUI, "jobs.example.com", "DELETE", "/ui/jobs/1", 405, ""},
 		{"none", nil, nil, "localhost", "GET", "/ui/", 404, ""},
 	} {
 		s := newServer(t, &fakeJobs{}, Options{Keys: tt.keys, UI: tt.ui})

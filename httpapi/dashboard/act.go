@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/penguinmails/rookery/job"
 )
 
 // actTimeout bounds one action, a bulk one included.
@@ -22,9 +25,9 @@ type done struct {
 // not do it again.
 func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *http.Request, Visitor) (done, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v, ok := d.visitor(r)
-		if !ok {
-			d.askForKey(w, r)
+		v, err := d.visitor(r)
+		if err != nil {
+			d.turnAway(w, r, err)
 			return
 		}
 		if !allowed(d.rights(v)) {
@@ -40,6 +43,7 @@ func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *htt
 			d.fail(w, r, v, &pageError{http.StatusBadRequest, "The form cannot be read, or is longer than 65,536 bytes."})
 			return
 		}
+		v.requestID, v.ip = requestID(w), clientOf(r)
 		// What was begun is done, even if nobody waits for the answer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTimeout)
 		defer cancel()
@@ -51,6 +55,20 @@ func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *htt
 		setFlash(w, what.flash)
 		http.Redirect(w, r, what.to, http.StatusSeeOther)
 	}
+}
+
+// hands are those of v: what is done with them is recorded.
+func (d *Dashboard) hands(v Visitor) Hands {
+	return d.ports.As(job.Actor{Principal: v.Name, RequestID: v.requestID, IP: v.ip})
+}
+
+// clientOf is where a connection comes from, as Postgres takes it, or "".
+func clientOf(r *http.Request) string {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return at.Addr().Unmap().WithZone("").String()
 }
 
 // flash is what the next page says of an action: a code of the table, and how many

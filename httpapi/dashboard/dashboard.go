@@ -25,22 +25,22 @@ const (
 	logJobID     = "job_id"
 	logQueueName = "queue_name"
 	logWindow    = "window_size"
+	logReason    = "reason"
 )
 
 // Dashboard serves the pages under /ui/. Its methods may be called concurrently.
 type Dashboard struct {
-	ports    Ports
-	o        Options
-	log      *slog.Logger
-	views    *views
-	assets   *assets
-	sessions sessions
-	pulse    *pulse
-	cross    *http.CrossOriginProtection
-	handler  http.Handler
-	closed   chan struct{} // closed by Close
-	closing  atomic.Bool
-	streams  atomic.Int64
+	ports   Ports
+	o       Options
+	log     *slog.Logger
+	views   *views
+	assets  *assets
+	pulse   *pulse
+	cross   *http.CrossOriginProtection
+	handler http.Handler
+	closed  chan struct{} // closed by Close
+	closing atomic.Bool
+	streams atomic.Int64
 }
 
 // New returns a Dashboard. The error is about the options.
@@ -62,10 +62,9 @@ func New(p Ports, o Options) (*Dashboard, error) {
 	}
 	d := &Dashboard{
 		ports: p, o: o, log: o.Logger, views: templates, assets: files,
-		sessions: sessions{key: o.SessionKey},
-		pulse:    &pulse{house: p.House},
-		cross:    http.NewCrossOriginProtection(),
-		closed:   make(chan struct{}),
+		pulse:  &pulse{house: p.House},
+		cross:  http.NewCrossOriginProtection(),
+		closed: make(chan struct{}),
 	}
 	d.handler = d.routes()
 	return d, nil
@@ -114,6 +113,7 @@ func (d *Dashboard) routes() http.Handler {
 	mux.HandleFunc("GET /ui/workers", d.show(d.workers))
 	mux.HandleFunc("GET /ui/dead", d.show(d.dead))
 	mux.HandleFunc("GET /ui/storage", d.show(d.storage))
+	mux.HandleFunc("GET /ui/audit", d.show(d.audit))
 	mux.HandleFunc("GET /ui/about", d.show(d.about))
 
 	mux.HandleFunc("POST /ui/jobs/{id}/cancel", d.act(mayOperate, d.cancel))
@@ -142,9 +142,9 @@ type content struct {
 // show serves a page to whoever is logged in.
 func (d *Dashboard) show(of func(context.Context, *http.Request, Visitor) (content, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v, ok := d.visitor(r)
-		if !ok {
-			d.askForKey(w, r)
+		v, err := d.visitor(r)
+		if err != nil {
+			d.turnAway(w, r, err)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)

@@ -23,21 +23,25 @@
 //	/ui/workers              relays and workers
 //	/ui/dead                 dead jobs by how they died
 //	/ui/storage              the ledger, Redis' memory, Postgres' tables
+//	/ui/audit?…&before=…     who changed what
 //	/ui/about                version, rights, keys
 //	/ui/stream               server-sent events: a tick when the figures have changed
 //	/ui/static/{hash}/{name} style, scripts
-//	/ui/login                an API key for a session of twelve hours
+//	/ui/login                an API key for a session of twelve hours at most
 //
 //	POST /ui/jobs/{id}/cancel|redrive|clone   POST /ui/jobs/bulk
 //	POST /ui/queues/{name}/pause|resume|window   POST /ui/login|logout
 //
 // # Roles
 //
-//	viewer    looks; sees no payload
-//	operator  and sees payloads; cancels, redrives and clones jobs; pauses and resumes queues
-//	admin     and sets windows
+//	viewer    jobs:read                looks
+//	operator  jobs:write, queues:admin  and cancels, redrives and clones jobs; pauses and resumes queues
+//	admin     admin                    and sets windows and reads the audit
 //
-// Read-only takes all but looking from everybody. Without [Options.Login] whoever
+// Beside them, payloads:read shows payloads. A session ends with its key, within seconds.
+// A key that is for some queues does not come in: the pages are of all of them.
+//
+// Read-only takes all but looking from everybody. Without [Options.Door] whoever
 // reaches the pages is an admin: the server then has to keep strangers out.
 //
 // # What it leaves to others

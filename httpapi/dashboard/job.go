@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -145,13 +144,13 @@ func pretty(raw json.RawMessage) (text string, cut bool) {
 
 // payload sends a job's payload as text, to be kept: nothing a browser would run.
 func (d *Dashboard) payload(w http.ResponseWriter, r *http.Request) {
-	v, ok := d.visitor(r)
-	if !ok {
-		d.askForKey(w, r)
+	v, err := d.visitor(r)
+	if err != nil {
+		d.turnAway(w, r, err)
 		return
 	}
 	if !d.rights(v).Payload {
-		d.fail(w, r, v, &pageError{http.StatusForbidden, "A " + string(v.Role) + " may not see payloads."})
+		d.fail(w, r, v, &pageError{http.StatusForbidden, "Payloads take a key with the scope payloads:read."})
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
@@ -172,11 +171,11 @@ func (d *Dashboard) payload(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Dashboard) cancel(ctx context.Context, r *http.Request, v Visitor) (done, error) {
-	return d.one(ctx, r, v, "cancel", d.ports.Operator.Cancel)
+	return d.one(ctx, r, v, "cancel", d.hands(v).Jobs.Cancel)
 }
 
 func (d *Dashboard) redrive(ctx context.Context, r *http.Request, v Visitor) (done, error) {
-	return d.one(ctx, r, v, "redrive", d.ports.Operator.Redrive)
+	return d.one(ctx, r, v, "redrive", d.hands(v).Jobs.Redrive)
 }
 
 // one does something to one job.
@@ -204,22 +203,10 @@ func (d *Dashboard) clone(ctx context.Context, r *http.Request, v Visitor) (done
 	if err != nil {
 		return done{}, err
 	}
-	j, err := d.ports.Jobs.Job(ctx, id)
+	clone, err := d.hands(v).Jobs.Clone(ctx, id)
 	if err != nil {
-		return done{}, fmt.Errorf("read job: %w", err)
-	}
-	if len(j.Payload) == 0 {
-		return done{}, errors.New("the payload cannot be read, so it cannot be copied")
-	}
-	priority := int(j.Priority)
-	spec, err := job.Spec{QueueName: j.QueueName, Kind: j.Kind, Payload: j.Payload, Headers: j.Headers, Priority: &priority, MaxAttempts: int(j.MaxAttempts)}.Filled()
-	if err != nil {
-		return done{}, err
-	}
-	ids, err := d.ports.Inserter.Insert(ctx, []job.Spec{spec})
-	if err != nil {
-		return done{}, fmt.Errorf("insert copy: %w", err)
+		return done{}, fmt.Errorf("clone job: %w", err)
 	}
 	d.log.InfoContext(ctx, "dashboard action", logVisitor, v.Name, logAction, "clone", logJobID, id)
-	return done{flash: flash{code: "clone", done: 1}, to: "/ui/jobs/" + strconv.FormatInt(ids[0], 10)}, nil
+	return done{flash: flash{code: "clone", done: 1}, to: "/ui/jobs/" + strconv.FormatInt(clone, 10)}, nil
 }

@@ -130,9 +130,9 @@ func (d *Dashboard) bulk(ctx context.Context, r *http.Request, v Visitor) (done,
 	var do func(context.Context, int64) (bool, error)
 	switch action {
 	case "cancel":
-		do = d.ports.Operator.Cancel
+		do = d.hands(v).Jobs.Cancel
 	case "redrive":
-		do = d.ports.Operator.Redrive
+		do = d.hands(v).Jobs.Redrive
 	default:
 		return done{}, &pageError{http.StatusUnprocessableEntity, "The action must be cancel or redrive."}
 	}

@@ -1,8 +1,6 @@
 package dashboard
 
 import (
-	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,14 +12,9 @@ const DefaultMaxStreams = 200
 // Options is everything about a [Dashboard] that has a default. Its zero value lets
 // everybody in as an admin.
 type Options struct {
-	// Login returns who a key belongs to; ok is false for an unknown one. It must take
-	// the same time for every unknown key. nil: there are no keys, and everybody who
-	// gets here is an admin.
-	Login func(ctx context.Context, key string) (v Visitor, ok bool)
-	// SessionKey signs the sessions: 32 secret bytes, the same in all processes behind
-	// one name, and others once a key is withdrawn. nil: drawn anew, so that sessions
-	// end with the process.
-	SessionKey []byte
+	// Door knows who has a key. nil: no key is needed, and everybody who gets here is an
+	// admin.
+	Door Door
 	// ReadOnly takes everything but looking from everybody.
 	ReadOnly bool
 	// Version is shown to people.
@@ -34,13 +27,6 @@ type Options struct {
 }
 
 func (o Options) filled() (Options, error) {
-	if o.SessionKey == nil {
-		o.SessionKey = make([]byte, 32)
-		rand.Read(o.SessionKey) // never fails: crypto/rand ends the program instead
-	}
-	if len(o.SessionKey) != 32 {
-		return o, fmt.Errorf("the session key has %d bytes, must have 32", len(o.SessionKey))
-	}
 	if o.MaxStreams == 0 {
 		o.MaxStreams = DefaultMaxStreams
 	}
@@ -54,7 +40,7 @@ func (o Options) filled() (Options, error) {
 }
 
 func (p Ports) check() error {
-	if p.Jobs == nil || p.House == nil || p.Live == nil || p.Operator == nil || p.Inserter == nil || p.Storage == nil {
+	if p.Jobs == nil || p.House == nil || p.Live == nil || p.As == nil || p.Audit == nil || p.Storage == nil {
 		return errors.New("a port is missing")
 	}
 	return nil

@@ -11,12 +11,12 @@ import (
 // [job.ErrNotFound] as such, a [*job.FieldError] in its own words, and every other
 // without its text.
 type Ports struct {
-	Jobs     Jobs
-	House    House
-	Live     Live
-	Operator Operator
-	Inserter Inserter
-	Storage  Storage
+	Jobs    Jobs
+	House   House
+	Live    Live
+	As      func(job.Actor) Hands
+	Audit   Audit
+	Storage Storage
 }
 
 // Jobs looks at jobs: Postgres.
@@ -51,21 +51,34 @@ type Live interface {
 	Live(ctx context.Context, j job.Job) (job.Live, error)
 }
 
-// Operator changes what people may change. Each call may be made again.
-type Operator interface {
+// Hands change things for somebody, and record that they did.
+type Hands struct {
+	Jobs   JobActions
+	Queues QueueActions
+}
+
+// JobActions change one job each. Cancel and Redrive may be called again.
+type JobActions interface {
 	// Cancel calls a job off; false: it was over.
 	Cancel(ctx context.Context, id int64) (bool, error)
 	// Redrive sends a job that is over again; false: it is on its way.
 	Redrive(ctx context.Context, id int64) (bool, error)
+	// Clone inserts a job like another, due now, and returns its id.
+	Clone(ctx context.Context, id int64) (int64, error)
+}
+
+// QueueActions change one queue each. They may be called again.
+type QueueActions interface {
 	// Pause stops a queue's claims and takes, or lets them go on.
 	Pause(ctx context.Context, queue string, paused bool) error
 	// SetWindow says how many undelivered jobs of a queue may sit in Redis.
 	SetWindow(ctx context.Context, queue string, size int) error
 }
 
-// Inserter inserts all of specs or none, and returns their ids.
-type Inserter interface {
-	Insert(ctx context.Context, specs []job.Spec) ([]int64, error)
+// Audit has what people have changed.
+type Audit interface {
+	// Changes lists lines, the newest first. Bad input is a [*job.FieldError].
+	Changes(ctx context.Context, f job.ChangeFilter) (job.ChangePage, error)
 }
 
 // Storage says what jobs take in Postgres and in Redis.

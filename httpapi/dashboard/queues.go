@@ -72,7 +72,7 @@ func (d *Dashboard) setPaused(ctx context.Context, r *http.Request, v Visitor, a
 	if err != nil {
 		return done{}, err
 	}
-	if err := d.ports.Operator.Pause(ctx, name, paused); err != nil {
+	if err := d.hands(v).Queues.Pause(ctx, name, paused); err != nil {
 		return done{}, fmt.Errorf("%s queue: %w", action, err)
 	}
 	d.log.InfoContext(ctx, "dashboard action", logVisitor, v.Name, logAction, action, logQueueName, name)
@@ -89,7 +89,7 @@ func (d *Dashboard) setWindow(ctx context.Context, r *http.Request, v Visitor) (
 	if err != nil || size < 1 || size > job.MaxWindow {
 		return done{}, &pageError{http.StatusUnprocessableEntity, fmt.Sprintf("The window must be a whole number from 1 to %s.", number(job.MaxWindow))}
 	}
-	if err := d.ports.Operator.SetWindow(ctx, name, size); err != nil {
+	if err := d.hands(v).Queues.SetWindow(ctx, name, size); err != nil {
 		return done{}, fmt.Errorf("set window: %w", err)
 	}
 	d.log.InfoContext(ctx, "dashboard action", logVisitor, v.Name, logAction, "window", logQueueName, name, logWindow, size)

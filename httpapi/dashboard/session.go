@@ -5,53 +5,60 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/penguinmails/rookery/job"
 )
 
 const (
 	sessionLife = 12 * time.Hour
 	maxKey      = 512     // bytes of a key that is looked at
 	maxForm     = 1 << 16 // bytes of a form
+	maxCookie   = 1 << 10 // bytes of a session
 	home        = "/ui/"
 )
 
-// sessions makes and reads the cookie of somebody who is logged in. It holds who they
-// are and until when, signed: the server keeps nothing.
-type sessions struct{ key []byte }
-
+// session is what the cookie of somebody who is logged in says: who they are and until
+// when, signed with the seal of their key. What they may is asked anew each time; the
+// server keeps nothing.
 type session struct {
 	Name  string `json:"n"`
-	Role  Role   `json:"r"`
 	Until int64  `json:"u"` // seconds since 1970
 }
 
-func (s sessions) seal(v Visitor, now time.Time) string {
-	text, _ := json.Marshal(session{v.Name, v.Role, now.Add(sessionLife).Unix()}) // strings and a number: cannot fail
+func seal(g Guest, now time.Time) string {
+	text, _ := json.Marshal(session{g.Name, now.Add(sessionLife).Unix()}) // a string and a number: cannot fail
 	part := base64.RawURLEncoding.EncodeToString(text)
-	return part + "." + base64.RawURLEncoding.EncodeToString(s.sign(part))
+	return part + "." + base64.RawURLEncoding.EncodeToString(sign(g, part))
 }
 
-func (s sessions) open(cookie string, now time.Time) (Visitor, bool) {
-	part, given, _ := strings.Cut(cookie, ".")
-	mac, err := base64.RawURLEncoding.DecodeString(given)
-	if err != nil || !hmac.Equal(mac, s.sign(part)) {
-		return Visitor{}, false
-	}
+// nameIn returns whose session a cookie says that it is, "" when it is none. It proves
+// nothing; [sealed] does.
+func nameIn(cookie string, now time.Time) string {
+	part, _, _ := strings.Cut(cookie, ".")
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	var in session
 	if err != nil || json.Unmarshal(text, &in) != nil || now.Unix() >= in.Until {
-		return Visitor{}, false
+		return ""
 	}
-	return Visitor{in.Name, in.Role}, true
+	return in.Name
 }
 
-func (s sessions) sign(part string) []byte {
-	h := hmac.New(sha256.New, s.key)
+// sealed reports whether a cookie was made for a guest.
+func sealed(g Guest, cookie string) bool {
+	part, given, _ := strings.Cut(cookie, ".")
+	mac, err := base64.RawURLEncoding.DecodeString(given)
+	return err == nil && hmac.Equal(mac, sign(g, part))
+}
+
+func sign(g Guest, part string) []byte {
+	h := hmac.New(sha256.New, g.Seal[:])
 	h.Write([]byte("rookery session\x00" + part))
 	return h.Sum(nil)
 }
@@ -77,37 +84,74 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// visitor returns who asks.
-func (d *Dashboard) visitor(r *http.Request) (Visitor, bool) {
-	if d.o.Login == nil {
-		return Visitor{Name: "local", Role: RoleAdmin}, true
+// errStranger: nobody is logged in.
+var errStranger = errors.New("not logged in")
+
+// visitor returns who asks. A key that was revoked, or may not look any more, ends its
+// sessions as soon as the door knows.
+func (d *Dashboard) visitor(r *http.Request) (Visitor, error) {
+	if d.o.Door == nil {
+		return Visitor{Name: "local", Role: RoleAdmin, Payload: true}, nil
 	}
 	c, err := r.Cookie(cookieOf(r).Name)
-	if err != nil {
-		return Visitor{}, false
+	if err != nil || len(c.Value) > maxCookie {
+		return Visitor{}, errStranger
 	}
-	return d.sessions.open(c.Value, time.Now())
+	name := nameIn(c.Value, time.Now())
+	if name == "" {
+		return Visitor{}, errStranger
+	}
+	g, err := d.o.Door.Again(r, name)
+	if errors.Is(err, job.ErrNotFound) || err == nil && !sealed(g, c.Value) {
+		return Visitor{}, errStranger
+	}
+	if err != nil {
+		return Visitor{}, err
+	}
+	v, err := visitorOf(g)
+	if err != nil {
+		return Visitor{}, errStranger
+	}
+	return v, nil
 }
 
-// askForKey sends somebody who is not logged in to the form, and back afterwards. A
-// part of a page that is kept fresh has the whole page loaded anew.
-func (d *Dashboard) askForKey(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("HX-Request") != "" || r.Method != http.MethodGet && r.Method != http.MethodHead {
+// turnAway sends somebody who is not logged in to the form, and back afterwards. A
+// part of a page that is kept fresh has the whole page loaded anew. When nobody can say
+// who they are it says that.
+func (d *Dashboard) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case !errors.Is(err, errStranger):
+		d.fail(w, r, Visitor{}, doorProblem(err))
+	case r.Header.Get("HX-Request") != "", r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("HX-Refresh", "true")
 		d.fail(w, r, Visitor{}, &pageError{http.StatusUnauthorized, "The session has ended. Log in again."})
-		return
+	default:
+		http.Redirect(w, r, "/ui/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 	}
-	http.Redirect(w, r, "/ui/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+}
+
+// doorProblem is what somebody is told whom the door does not let in.
+func doorProblem(err error) error {
+	var no *refusal
+	switch {
+	case errors.Is(err, job.ErrNotFound):
+		return &pageError{http.StatusUnauthorized, "This key is not known, was revoked or has expired."}
+	case errors.Is(err, ErrTooOften):
+		return &pageError{http.StatusTooManyRequests, "Too many unknown keys came from your address. Try again in a minute."}
+	case errors.As(err, &no):
+		return &pageError{http.StatusForbidden, no.text}
+	}
+	return err
 }
 
 type loginBody struct {
 	Next    string
-	Refused bool
+	Refused string // why; "": nobody has tried yet
 }
 
 func (d *Dashboard) loginForm(w http.ResponseWriter, r *http.Request) {
 	next := safeNext(r.URL.Query().Get("next"))
-	if _, ok := d.visitor(r); ok {
+	if _, err := d.visitor(r); err == nil {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
@@ -117,28 +161,39 @@ func (d *Dashboard) loginForm(w http.ResponseWriter, r *http.Request) {
 func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	key, next := r.PostFormValue("key"), safeNext(r.PostFormValue("next"))
-	if d.o.Login == nil {
+	if d.o.Door == nil {
 		http.Redirect(w, r, home, http.StatusSeeOther)
 		return
 	}
-	v, ok := Visitor{}, false
-	if len(key) <= maxKey {
-		v, ok = d.o.Login(r.Context(), key)
-	}
-	if !ok {
-		d.log.WarnContext(r.Context(), "dashboard login refused", logRequestID, requestID(w))
-		d.render(w, r, Visitor{}, http.StatusUnauthorized, content{template: "login", title: "Log in", body: loginBody{Next: next, Refused: true}})
+	g, v, err := d.enter(r, key)
+	if err != nil {
+		p := problemOf(doorProblem(err))
+		d.log.WarnContext(r.Context(), "dashboard login refused", logRequestID, requestID(w), logReason, p.text)
+		d.render(w, r, Visitor{}, p.status, content{template: "login", title: "Log in", body: loginBody{Next: next, Refused: p.text}})
 		return
 	}
 	c := cookieOf(r)
-	c.Value, c.MaxAge = d.sessions.seal(v, time.Now()), int(sessionLife/time.Second)
+	c.Value, c.MaxAge = seal(g, time.Now()), int(sessionLife/time.Second)
 	http.SetCookie(w, c)
 	d.log.InfoContext(r.Context(), "dashboard login", logVisitor, v.Name, logRequestID, requestID(w))
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
-// logout takes the cookie back. Whoever has a copy of it stays logged in until it
-// ends: sessions end for all when a key is withdrawn.
+// enter returns who has a key, and what they are here.
+func (d *Dashboard) enter(r *http.Request, key string) (Guest, Visitor, error) {
+	if len(key) > maxKey {
+		return Guest{}, Visitor{}, job.ErrNotFound
+	}
+	g, err := d.o.Door.Enter(r, key)
+	if err != nil {
+		return Guest{}, Visitor{}, err
+	}
+	v, err := visitorOf(g)
+	return g, v, err
+}
+
+// logout takes the cookie back. Whoever has a copy of it stays logged in until it ends,
+// or the key does.
 func (d *Dashboard) logout(w http.ResponseWriter, r *http.Request) {
 	c := cookieOf(r)
 	c.MaxAge = -1

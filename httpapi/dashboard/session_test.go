@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"bytes"
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
@@ -13,27 +12,31 @@ import (
 func TestSession_OnlyOurs(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	s := sessions{key: bytes.Repeat([]byte{1}, 32)}
-	v := Visitor{Name: "key 1", Role: RoleOperator}
-	cookie := s.seal(v, now)
+	g := Guest{Name: "key:a", Seal: [32]byte{1}}
+	cookie := seal(g, now)
 	for _, at := range []time.Duration{0, sessionLife - time.Second} {
-		if got, ok := s.open(cookie, now.Add(at)); !ok || got != v {
-			t.Errorf("open after %s = %v, %t, want %v", at, got, ok, v)
+		if got := nameIn(cookie, now.Add(at)); got != g.Name || !sealed(g, cookie) {
+			t.Errorf("after %s the session is of %q, sealed %t, want %q", at, got, sealed(g, cookie), g.Name)
 		}
 	}
 	part, mac, _ := strings.Cut(cookie, ".")
-	admin := sessions{key: bytes.Repeat([]byte{2}, 32)}.seal(Visitor{Name: "key 1", Role: RoleAdmin}, now)
-	other, _, _ := strings.Cut(admin, ".")
+	other, _, _ := strings.Cut(seal(Guest{Name: "key:b", Seal: g.Seal}, now), ".")
+	later, _, _ := strings.Cut(seal(g, now.Add(time.Hour)), ".")
 	for name, bad := range map[string]string{
-		"nothing": "", "no mac": part, "empty mac": part + ".", "another key": admin, "another body": other + "." + mac,
-		"cut": cookie[:len(cookie)-1], "longer": cookie + "A", "not base64": "!." + mac,
+		"nothing": "", "no mac": part, "empty mac": part + ".", "another seal": seal(Guest{Name: g.Name, Seal: [32]byte{2}}, now), "another name": other + "." + mac,
+		"a later end": later + "." + mac, "cut": cookie[:len(cookie)-1], "longer": cookie + "A", "not base64": "!." + mac,
 	} {
-		if got, ok := s.open(bad, now); ok {
-			t.Errorf("%s: open = %v, want none", name, got)
+		if sealed(g, bad) {
+			t.Errorf("%s: sealed = true, want false", name)
 		}
 	}
-	if _, ok := s.open(cookie, now.Add(sessionLife)); ok {
-		t.Error("open after twelve hours = ok, want none")
+	for _, bad := range []string{"", ".", "!", "eyJ", "bnVsbA", "e30"} {
+		if got := nameIn(bad, now); got != "" {
+			t.Errorf("the session %q is of %q, want nobody", bad, got)
+		}
+	}
+	if got := nameIn(cookie, now.Add(sessionLife)); got != "" {
+		t.Errorf("after twelve hours the session is of %q, want nobody", got)
 	}
 }
 

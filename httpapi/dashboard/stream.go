@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -16,7 +17,7 @@ const (
 // stream tells a page when to fetch itself anew. It carries no facts, so there is
 // nothing in it that a role may not see.
 func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
-	if _, ok := d.visitor(r); !ok {
+	if _, err := d.visitor(r); err != nil {
 		w.WriteHeader(http.StatusNoContent) // the one status after which an EventSource does not come again
 		return
 	}
@@ -60,6 +61,9 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 		case <-end.C:
 			return
 		case <-tick.C:
+		}
+		if _, err := d.visitor(r); errors.Is(err, errStranger) {
+			return // the key has ended; the browser comes again and is told so
 		}
 		g, err := d.pulse.look(r.Context())
 		switch {

@@ -73,7 +73,7 @@ type frame struct {
 // error, not half a page.
 func (d *Dashboard) render(w http.ResponseWriter, r *http.Request, v Visitor, status int, c content) {
 	f := frame{
-		Title: c.title, Nav: c.nav, Live: c.live, Here: r.URL.RequestURI(), Visitor: v, May: d.rights(v), Keys: d.o.Login != nil,
+		Title: c.title, Nav: c.nav, Live: c.live, Here: r.URL.RequestURI(), Visitor: v, May: d.rights(v), Keys: d.o.Door != nil,
 		ReadOnly: d.o.ReadOnly, Version: d.o.Version, RequestID: requestID(w), Flash: takeFlash(w, r), Body: c.body,
 	}
 	var page bytes.Buffer

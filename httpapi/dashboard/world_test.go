@@ -36,6 +36,7 @@ type world struct {
 	api     *httpapi.Server
 	handler http.Handler
 	sql     *pgxpool.Pool
+	url     string // of Postgres
 	cookies []*http.Cookie
 }
 
@@ -59,7 +60,7 @@ func newWorld(t *testing.T, change func(*rookery.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return &world{T: t, svc: svc, api: api, handler: api.Handler(), sql: pool}
+	return &world{T: t, svc: svc, api: api, handler: api.Handler(), sql: pool, url: c.DatabaseURL}
 }
 
 // answer is what came back.

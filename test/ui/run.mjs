@@ -65,7 +65,7 @@ try {
 
   const pages = {
     overview: '/ui/', jobs: '/ui/jobs', 'jobs-dead': '/ui/jobs?q=status%3Adead', job: `/ui/jobs/${dead}`, queues: '/ui/queues',
-    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
+    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', audit: '/ui/audit', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
   };
   for (const [look, options] of Object.entries({
     light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, narrow: { colorScheme: 'light', viewport: { width: 320, height: 640 }, deviceScaleFactor: 2 },
@@ -83,7 +83,7 @@ try {
   }
 
   // Hostile content, on every page that shows it.
-  for (const to of ['/ui/', '/ui/jobs', '/ui/jobs?q=status%3Adead', '/ui/workers', '/ui/dead', ...all.slice(0, 8).map((id) => `/ui/jobs/${id}?reveal=payload`)]) {
+  for (const to of ['/ui/', '/ui/jobs', '/ui/jobs?q=status%3Adead', '/ui/workers', '/ui/dead', '/ui/audit', ...all.slice(0, 8).map((id) => `/ui/jobs/${id}?reveal=payload`)]) {
     await go(page, to);
     check(await page.evaluate(() => window.hurt === undefined), `${to}: nothing of a job ran`);
   }
@@ -147,6 +147,14 @@ try {
   await next(page, () => page.getByRole('button', { name: 'Resume' }).click());
   check(await page.locator('.badge.paused').count() === 0, 'resume');
 
+  // Who did all this.
+  await go(page, '/ui/audit');
+  check((await page.locator('tbody tr').first().innerText()).includes('queue.resume'), 'the audit has what was done last');
+  await page.getByLabel('Action').fill('job.redrive');
+  await next(page, () => page.getByRole('button', { name: 'Filter' }).click());
+  check(await page.locator('tbody tr').count() === 6, 'the audit by action');
+  await accessible(page, 'the audit by action');
+
   // Keys.
   await go(page, '/ui/');
   await page.keyboard.press('g');
@@ -195,6 +203,13 @@ try {
   check(cookie.httpOnly && cookie.sameSite === 'Strict', 'the session is HttpOnly and SameSite=Strict');
   await next(guest, () => guest.getByRole('button', { name: 'Log out' }).click());
   check(guest.url().includes('/ui/login'), 'log out');
+  await guest.getByLabel('API key').fill(where.viewer);
+  await next(guest, () => guest.getByRole('button', { name: 'Log in' }).click());
+  await guest.goto(`${where.locked}/ui/jobs/${dead}`);
+  check(await guest.locator('.actions').count() === 0 && await guest.getByRole('link', { name: 'Reveal' }).count() === 0, 'a viewer is offered no action and no payload');
+  check(await guest.getByRole('link', { name: 'Audit' }).count() === 0, 'a viewer is not shown the way to the audit');
+  await accessible(guest, 'a job, for a viewer');
+  await guest.screenshot({ path: `${shots}job-viewer-light.png`, caret: 'initial' });
 
   // Without scripts every page can be read, and every form works.
   const plain = await open({ javaScriptEnabled: false });

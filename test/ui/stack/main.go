@@ -106,7 +106,11 @@ func serve(ctx context.Context, svc, second *rookery.Service, pool *pgxpool.Pool
 		if err := seed(ctx, pool); err != nil {
 			return err
 		}
-		return json.NewEncoder(os.Stdout).Encode(map[string]string{"url": "http://" + api.Addr(), "locked": "http://" + door.Addr(), "key": key})
+		viewer, _, err := rookery.CreateKey(ctx, pool.Config().ConnString(), job.APIKey{Name: "viewer", Scopes: []job.Scope{job.ScopeJobsRead}})
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(map[string]string{"url": "http://" + api.Addr(), "locked": "http://" + door.Addr(), "key": key, "viewer": viewer})
 	})
 	return g.Wait()
 }

@@ -21,6 +21,13 @@ var seeds = []string{
 		SELECT 'email:processing', evil.text, jsonb_build_object('do', 'discard', 'error', evil.text, evil.text, evil.text), 1
 		FROM unnest(ARRAY['<script>window.hurt=1</script>', '"><img src=x onerror=window.hurt=1>', 'javascript:window.hurt=1', '</pre></table><svg onload=window.hurt=1>']) AS evil (text)`,
 	`INSERT INTO outbox.processes (id, role, host) VALUES ('<img src=x onerror=window.hurt=1>', 'worker', '<script>window.hurt=1</script>')`,
+	`INSERT INTO outbox.audit (principal, action, target, queue_name, detail, request_id, ip) VALUES
+		('cli:ada@desk', 'key.create', 'b2c3d4e5f6g7h', '', '{"name": "web", "scopes": ["jobs:write"]}', '', NULL),
+		('key:b2c3d4e5f6g7h', 'queue.window', 'billing', 'billing', '{"window_size": 2000}', 'deploy-4711', '192.0.2.7'),
+		('oidc:grace@example.com', 'queue.pause', 'reports', 'reports', '{}', '7f3a', '2001:db8::7'),
+		('oidc:grace@example.com', 'queue.resume', 'reports', 'reports', '{}', '7f3b', '2001:db8::7'),
+		('cli:ada@desk', 'job.redrive', '17', 'billing', '{}', '', NULL),
+		('<script>window.hurt=1</script>', 'job.cancel', '"><img src=x onerror=window.hurt=1>', 'billing', '{"a": "</pre><svg onload=window.hurt=1>"}', '', NULL)`,
 	`INSERT INTO outbox.jobs (queue_name, kind, payload) SELECT 'billing', 'export.year', '{"do": "sleep"}' FROM generate_series(1, 3)`,
 }
 
