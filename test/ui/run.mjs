@@ -152,7 +152,7 @@ try {
   check((await page.locator('tbody tr').first().innerText()).includes('queue.resume'), 'the audit has what was done last');
   await page.getByLabel('Action').fill('job.redrive');
   await next(page, () => page.getByRole('button', { name: 'Filter' }).click());
-  check(await page.locator('tbody tr').count() === 6, 'the audit by action');
+  check(await page.locator('tbody tr').count() === 7, 'the audit by action');
   await accessible(page, 'the audit by action');
 
   // Keys.
