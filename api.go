@@ -34,6 +34,9 @@ func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, err
 		return nil, err
 	}
 	o.Endpoints = endpoints{s.store, s.config.Push.policy(), client}
+	if err := s.addTokens(&o); err != nil {
+		return nil, fmt.Errorf("oidc: %w", err)
+	}
 	if r != nil {
 		o.Express = express{r}
 	}

@@ -88,6 +88,9 @@ func configOf(read func(string) string) (Config, error) {
 	if c.RequireKey, err = requireKeyOf(read); err != nil {
 		return c, err
 	}
+	if c.OIDC, err = oidcOf(read); err != nil {
+		return c, err
+	}
 	if c.UI, err = uiOf(read("ROOKERY_UI")); err != nil {
 		return c, err
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	HTTPAddr    string        // of the API; "" means 127.0.0.1:8080
 	APIKeys     []string      // bearer keys that are good for everything; none, and not RequireKey: loopback only
 	RequireKey  bool          // let nobody in without a key; those that people made (see [CreateKey]) are enough
+	OIDC        OIDC          // whose tokens the API takes beside keys; the zero value: nobody's
 	Rate        float64       // requests a second of each key that people made; 0 means 1000, below 0 no limit
 	TLSCert     string        // PEM file; with TLSKey the API speaks TLS
 	TLSKey      string        // PEM file

@@ -17,6 +17,7 @@ import (
 type guard struct {
 	keys   [][sha256.Size]byte // hashes of the options' keys, each good for everything
 	cache  *keyCache           // keys that people made; nil: there are none
+	tokens Tokens              // nil: none are taken
 	closed bool                // nobody passes without a key
 	cross  *http.CrossOriginProtection
 
@@ -24,7 +25,7 @@ type guard struct {
 }
 
 func newGuard(o Options) *guard {
-	g := &guard{cross: http.NewCrossOriginProtection(), closed: o.needsKey(), unknown: newLimiter(strangerRate, strangerBurst)}
+	g := &guard{cross: http.NewCrossOriginProtection(), closed: o.needsKey(), tokens: o.Tokens, unknown: newLimiter(strangerRate, strangerBurst)}
 	if o.KeyStore != nil {
 		g.cache = newKeyCache(o.KeyStore, o.Logger)
 	}
@@ -66,7 +67,13 @@ func (g *guard) bearer(ctx context.Context, r *http.Request) (Principal, *proble
 		return Principal{}, p
 	}
 	scheme, key, _ := strings.Cut(given[0], " ")
-	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") || len(key) > MaxKey {
+	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") {
+		return Principal{}, p
+	}
+	if g.isToken(key) && !g.configured(key) {
+		return g.holder(ctx, key)
+	}
+	if len(key) > MaxKey {
 		return Principal{}, p
 	}
 	who, err := g.enter(ctx, key, addressOf(r))

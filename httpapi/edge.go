@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -64,7 +63,7 @@ func (s *Server) pass(next echo.HandlerFunc, c echo.Context) (err error) {
 	if p == nil {
 		p = s.gate.check(who, r.Method, path)
 	}
-	if p == nil && s.rates != nil && strings.HasPrefix(who.Name, keyPrincipal) {
+	if p == nil && s.rates != nil && who.own() {
 		if wait := s.rates.take(who.Name, time.Now()); wait > 0 {
 			p = tooMany(fmt.Sprintf("a key may make %g requests a second", s.o.Rate), wait)
 		}

@@ -35,6 +35,9 @@ type Options struct {
 	RequireKey bool
 	// KeyStore has the keys that people made, with scopes and queues; nil: there are none.
 	KeyStore KeyStore
+	// Tokens takes tokens of an OIDC issuer beside keys; nil: none. With it nobody is let
+	// in without a key or a token.
+	Tokens Tokens
 	// Rate is how many requests a second each of those may make, of this process; a
 	// second's worth may come at once. 0 means [DefaultRate], below 0 as many as they like.
 	Rate float64
@@ -108,7 +111,7 @@ func (o Options) filled() (Options, error) {
 	if (o.CertFile == "") != (o.KeyFile == "") {
 		return o, errors.New("a certificate and its key need each other")
 	}
-	if o.RequireKey && len(o.Keys) == 0 && o.KeyStore == nil {
+	if o.RequireKey && len(o.Keys) == 0 && o.KeyStore == nil && o.Tokens == nil {
 		return o, errors.New("a key is required, and there is none")
 	}
 	if err := errors.Join(o.Admin.check(), o.Bulk.check()); err != nil {
@@ -151,7 +154,7 @@ func (o Options) filled() (Options, error) {
 }
 
 // needsKey reports whether nobody passes without a key.
-func (o Options) needsKey() bool { return o.RequireKey || len(o.Keys) > 0 }
+func (o Options) needsKey() bool { return o.RequireKey || len(o.Keys) > 0 || o.Tokens != nil }
 
 func checkName(name string) bool {
 	for _, c := range []byte(name) {

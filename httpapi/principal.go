@@ -12,7 +12,7 @@ import (
 
 // Principal is who asks, and what they may. The zero value may nothing.
 type Principal struct {
-	Name   string      // "key:<id>", "config" for a key of the options, "local" for this machine without keys
+	Name   string      // "key:<id>", "oidc:<subject>", "config" for a key of the options, "local" for this machine without keys
 	Scopes []job.Scope // what they may do
 	Queues []string    // the queues that they may see, as [job.APIKey] has them; none: all
 }
@@ -32,11 +32,17 @@ func (p Principal) May(scope job.Scope) bool {
 // Sees reports whether p may know of a queue.
 func (p Principal) Sees(queue string) bool { return job.MatchQueue(p.Queues, queue) }
 
+// own reports whether p has a key that people made, or a token: a name of its own.
+func (p Principal) own() bool {
+	return strings.HasPrefix(p.Name, keyPrincipal) || strings.HasPrefix(p.Name, tokenPrincipal)
+}
+
 // owner returns whose an Idempotency-Key is: each key that people made has its own, so
-// that nobody is answered with another's jobs. Those of the options share theirs: a
-// client that changes from one to the next is the same client.
+// that nobody is answered with another's jobs, and so has each token's subject. The keys
+// of the options share theirs: a client that changes from one to the next is the same
+// client.
 func (p Principal) owner() string {
-	if strings.HasPrefix(p.Name, keyPrincipal) {
+	if p.own() {
 		return p.Name
 	}
 	return ""
