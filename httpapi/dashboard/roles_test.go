@@ -1,8 +1,11 @@
 package dashboard_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -170,5 +173,37 @@ func TestSession_EndsWithItsKey(t *testing.T) {
 	text, _ := w.makeKey(job.APIKey{Scopes: []job.Scope{job.ScopeAdmin}, ExpiresAt: &soon})
 	if a := w.post("/ui/login", url.Values{"key": {text}}); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("login with an expired key = %d, want 401", a.StatusCode)
+	}
+}
+
+// A stream that is open ends with the key of who opened it.
+func TestStream_EndsWithItsKey(t *testing.T) {
+	t.Parallel()
+	w := locked(t)
+	server := httptest.NewServer(w.handler)
+	t.Cleanup(server.Close)
+	id := w.visit(job.ScopeJobsRead)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/ui/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range w.cookies {
+		r.AddCookie(c)
+	}
+	res, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if got := res.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Fatalf("the stream = %d %s", res.StatusCode, got)
+	}
+	if _, err := rookery.RevokeKey(ctx, w.url, id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Errorf("the stream of the revoked key goes on: %v", err)
 	}
 }
