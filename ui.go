@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/penguinmails/rookery/httpapi"
 	"github.com/penguinmails/rookery/httpapi/dashboard"
@@ -82,9 +84,30 @@ func (h house) DeadGroups(ctx context.Context) ([]job.DeadGroup, error) {
 	return h.store.DeadGroups(ctx)
 }
 
-// Queues is [Jobs.Queues] with lower figures where counting stops.
+// Queues is [Jobs.Queues], where counting stops sooner: beyond it stands what the relays
+// counted when the last minute began, if that is more.
 func (h house) Queues(ctx context.Context) ([]job.QueueStats, error) {
-	return h.countedQueues(ctx, job.GlanceCap)
+	stats, err := h.countedQueues(ctx, job.QueueCap)
+	scheduled, ended := int64(0), false
+	for _, q := range stats {
+		scheduled, ended = scheduled+q.Scheduled, ended || q.Ready >= job.QueueCap
+	}
+	if err != nil || !ended && scheduled < job.QueueCap {
+		return stats, err
+	}
+	// By this process's clock: when it is wrong, the counts end at the cap.
+	now := time.Now()
+	depths, err := h.store.Depths(ctx, job.StatRange{From: now.Add(-3 * time.Minute), To: now.Add(time.Minute), Step: 4 * time.Minute})
+	for _, d := range depths {
+		i := slices.IndexFunc(stats, func(q job.QueueStats) bool { return q.Name == d.QueueName })
+		if i >= 0 && stats[i].Ready >= job.QueueCap {
+			stats[i].Ready = max(stats[i].Ready, d.Ready)
+		}
+		if i >= 0 && scheduled >= job.QueueCap {
+			stats[i].Scheduled = max(stats[i].Scheduled, d.Scheduled)
+		}
+	}
+	return stats, err
 }
 
 // Storage returns what jobs take in Postgres, and in Redis if that answers.

@@ -9,8 +9,11 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// sliceMost is how many places are read at once at most.
-const sliceMost = 4000
+// Slices begin at a page and grow by this, up to so many places at once.
+const (
+	sliceGrowth = 16
+	sliceMost   = 4000
+)
 
 // List shows a page of jobs, without payloads and headers, in the order that fits its
 // status; see [job.Listing]. Jobs that change while a reader goes from page to page
@@ -35,7 +38,7 @@ func browse(ctx context.Context, q *query.Queries, l job.Listing, p *job.Page) e
 	walk := walkOf(l)
 	var last *job.Place // of the jobs shown
 	from, slice := l.From, l.Limit+1
-	for looked := 0; looked < job.BrowseCap; slice = max(slice, min(4*slice, sliceMost)) {
+	for looked := 0; looked < job.BrowseCap; slice = max(slice, min(sliceGrowth*slice, sliceMost)) {
 		asked := min(slice, job.BrowseCap-looked)
 		places, err := walk(ctx, q, from, int32(asked))
 		if err != nil {

@@ -27,15 +27,16 @@ func TestDeadGroups_ByHowTheyDied(t *testing.T) {
 func TestQueueStats_EndAtTheCap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.exec(`INSERT INTO outbox.jobs (queue_name) SELECT $1 FROM generate_series(1, $2::integer)`, queue, job.GlanceCap+3)
+	w.exec(`INSERT INTO outbox.jobs (queue_name) SELECT $1 FROM generate_series(1, $2::integer)`, queue, job.QueueCap+3)
 	w.exec(`INSERT INTO outbox.jobs (queue_name, run_at) SELECT $1, now() + interval '1 hour' FROM generate_series(1, $2::integer)`, queue, 30)
-	for most, want := range map[int][2]int64{20: {20, 20}, job.GlanceCap: {job.GlanceCap, 30}, job.StatsCap: {job.GlanceCap + 3, 30}} {
+	for most, want := range map[int][2]int64{20: {20, 20}, job.QueueCap: {job.QueueCap, 30}, job.StatsCap: {job.QueueCap + 3, 30}} {
 		stats, err := w.QueueStats(t.Context(), most)
 		if err != nil || len(stats) != 1 || stats[0].Ready != want[0] || stats[0].Scheduled != want[1] {
 			t.Errorf("QueueStats up to %d = %+v, %v, want %d ready and %d scheduled", most, stats, err, want[0], want[1])
 		}
 	}
-	ahead, err := w.Ahead(t.Context(), job.Job{ID: 1 << 40, QueueName: queue, Priority: 100})
+	w.exec(`INSERT INTO outbox.jobs (queue_name) SELECT 'other' FROM generate_series(1, $1::integer)`, job.GlanceCap+3)
+	ahead, err := w.Ahead(t.Context(), job.Job{ID: 1 << 40, QueueName: "other", Priority: 100})
 	if err != nil || ahead != job.GlanceCap {
 		t.Errorf("Ahead = %d, %v, want %d", ahead, err, job.GlanceCap)
 	}

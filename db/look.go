@@ -83,7 +83,7 @@ func (s *Store) Over(ctx context.Context, ids []int64) (over []int64, err error)
 }
 
 // QueueStats describes every queue, without what Redis has of it. Counting stops at
-// most jobs: [job.StatsCap] or [job.GlanceCap].
+// most jobs: [job.StatsCap] or [job.QueueCap].
 func (s *Store) QueueStats(ctx context.Context, most int) ([]job.QueueStats, error) {
 	return s.queueFigures(ctx, "", most)
 }

@@ -5,8 +5,9 @@ import "time"
 // How far a page for people counts, so that it is as quick with ten million jobs as
 // with ten.
 const (
-	GlanceCap = 10_000 // jobs that are counted of one queue, and dead ones
-	GroupCap  = 2_000  // dead jobs that are grouped by how they died
+	QueueCap  = 2_000  // due jobs that are counted of one queue, and scheduled ones of all
+	GlanceCap = 10_000 // dead jobs that are counted, and due ones that are claimed before another
+	GroupCap  = 1_000  // dead jobs that are grouped by how they died
 )
 
 // DeadGroup is dead jobs that died alike.

@@ -9,7 +9,7 @@ import (
 
 // BrowseCap is how many places of its list one page looks at, so that a filter which
 // matches little costs no more than one which matches all.
-const BrowseCap = 10_000
+const BrowseCap = 5_000
 
 // Words by which a list is asked for beside those of [Status]: what people call a
 // queued job, and what they call one that is with Redis or a worker.

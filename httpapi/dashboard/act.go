@@ -52,6 +52,8 @@ func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *htt
 			d.fail(w, r, v, err)
 			return
 		}
+		d.pulse.forget() // whoever has changed something wants to see it
+		d.groups.forget()
 		setFlash(w, what.flash)
 		http.Redirect(w, r, what.to, http.StatusSeeOther)
 	}

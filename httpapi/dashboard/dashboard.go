@@ -36,6 +36,7 @@ type Dashboard struct {
 	views   *views
 	assets  *assets
 	pulse   *pulse
+	groups  *kept[[]job.DeadGroup]
 	cross   *http.CrossOriginProtection
 	handler http.Handler
 	closed  chan struct{} // closed by Close
@@ -62,7 +63,14 @@ func New(p Ports, o Options) (*Dashboard, error) {
 	}
 	d := &Dashboard{
 		ports: p, o: o, log: o.Logger, views: templates, assets: files,
-		pulse:  &pulse{house: p.House},
+		pulse: &pulse{house: p.House},
+		groups: &kept[[]job.DeadGroup]{length: groupsKept, read: func(ctx context.Context, _ string) ([]job.DeadGroup, error) {
+			groups, err := p.House.DeadGroups(ctx)
+			if err != nil {
+				err = fmt.Errorf("group dead jobs: %w", err)
+			}
+			return groups, err
+		}},
 		cross:  http.NewCrossOriginProtection(),
 		closed: make(chan struct{}),
 	}

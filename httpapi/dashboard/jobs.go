@@ -103,7 +103,7 @@ func linksOf(s search, g glance) []listLink {
 			ready, scheduled, out = ready+q.Ready, scheduled+q.Scheduled, out+q.Out
 		}
 	}
-	counts := map[string]string{job.FilterReady: capped(ready), job.FilterOut: number(out)}
+	counts := map[string]string{job.FilterReady: about(ready), job.FilterOut: number(out)}
 	if s.Queue == "" {
 		counts[string(job.Dead)] = capped(g.Dead)
 	}

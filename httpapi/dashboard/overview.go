@@ -51,13 +51,9 @@ type queueLine struct {
 
 // overview shows how the house is doing.
 func (d *Dashboard) overview(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
-	g, err := d.pulse.look(ctx)
+	g, dead, err := d.lookAtDead(ctx)
 	if err != nil {
 		return content{}, err
-	}
-	dead, err := d.ports.House.DeadGroups(ctx)
-	if err != nil {
-		return content{}, fmt.Errorf("group dead jobs: %w", err)
 	}
 	now := time.Now()
 	lines := linesOf(g, now)
@@ -109,8 +105,8 @@ func tilesOf(g glance) []tile {
 		processTone = "bad"
 	}
 	return []tile{
-		{Label: "Ready", Value: capped(ready), Note: "due, in Postgres", To: "/ui/jobs?q=status%3Aready", Trail: trailOf(g.Trail, func(s sample) int64 { return s.ready })},
-		{Label: "Scheduled", Value: capped(scheduled), Note: "later, retries too", To: "/ui/jobs?q=status%3Ascheduled", Trail: trailOf(g.Trail, func(s sample) int64 { return s.scheduled })},
+		{Label: "Ready", Value: about(ready), Note: "due, in Postgres", To: "/ui/jobs?q=status%3Aready", Trail: trailOf(g.Trail, func(s sample) int64 { return s.ready })},
+		{Label: "Scheduled", Value: about(scheduled), Note: "later, retries too", To: "/ui/jobs?q=status%3Ascheduled", Trail: trailOf(g.Trail, func(s sample) int64 { return s.scheduled })},
 		{Label: "Out", Value: number(out), Note: "handed to Redis", To: "/ui/jobs?q=status%3Aout", Trail: trailOf(g.Trail, func(s sample) int64 { return s.out })},
 		running,
 		{Label: "Dead", Value: capped(g.Dead), Note: "failed for good", To: "/ui/dead", Tone: deadTone, Trail: trailOf(g.Trail, func(s sample) int64 { return s.dead })},

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -44,13 +46,23 @@ type deadLine struct {
 	To string // the list of jobs like these
 }
 
+// lookAtDead returns a glance and the dead by how they died; both are asked for at once.
+func (d *Dashboard) lookAtDead(ctx context.Context) (g glance, groups []job.DeadGroup, err error) {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		g, err = d.pulse.look(ctx)
+		return err
+	})
+	both.Go(func() (err error) {
+		groups, err = d.groups.look(ctx, "")
+		return err
+	})
+	return g, groups, both.Wait()
+}
+
 // dead shows what died, by how.
 func (d *Dashboard) dead(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
-	groups, err := d.ports.House.DeadGroups(ctx)
-	if err != nil {
-		return content{}, fmt.Errorf("group dead jobs: %w", err)
-	}
-	g, err := d.pulse.look(ctx)
+	g, groups, err := d.lookAtDead(ctx)
 	if err != nil {
 		return content{}, err
 	}

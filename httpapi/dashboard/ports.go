@@ -34,8 +34,9 @@ type Jobs interface {
 
 // House looks at queues, processes and dead jobs.
 type House interface {
-	// Queues returns the figures of every queue, by name, counted up to
-	// [job.GlanceCap]; their windows are nil when Redis does not answer.
+	// Queues returns the figures of every queue, by name, counted up to [job.QueueCap];
+	// what is more than that is about right. Their windows are nil when Redis does not
+	// answer.
 	Queues(ctx context.Context) ([]job.QueueStats, error)
 	// Processes returns the relays and workers, for the role "". What only Redis knows
 	// of a worker is missing when that does not answer.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -64,17 +66,28 @@ func (p *pulse) look(ctx context.Context) (glance, error) {
 	return p.last, err
 }
 
+// read asks for everything at once: each answer is another's wait for Postgres or Redis.
 func (p *pulse) read(ctx context.Context) (g glance, err error) {
-	if g.Queues, err = p.house.Queues(ctx); err != nil {
-		return g, fmt.Errorf("read queues: %w", err)
-	}
-	if g.Processes, err = p.house.Processes(ctx, ""); err != nil {
-		return g, fmt.Errorf("read processes: %w", err)
-	}
-	if g.Dead, err = p.house.CountDead(ctx); err != nil {
-		return g, fmt.Errorf("count dead jobs: %w", err)
-	}
-	return g, nil
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() (err error) {
+		if g.Queues, err = p.house.Queues(ctx); err != nil {
+			return fmt.Errorf("read queues: %w", err)
+		}
+		return nil
+	})
+	all.Go(func() (err error) {
+		if g.Processes, err = p.house.Processes(ctx, ""); err != nil {
+			return fmt.Errorf("read processes: %w", err)
+		}
+		return nil
+	})
+	all.Go(func() (err error) {
+		if g.Dead, err = p.house.CountDead(ctx); err != nil {
+			return fmt.Errorf("count dead jobs: %w", err)
+		}
+		return nil
+	})
+	return g, all.Wait()
 }
 
 // noteLocked adds g to the trail and sees whether anything has changed.

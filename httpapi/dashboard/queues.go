@@ -76,7 +76,6 @@ func (d *Dashboard) setPaused(ctx context.Context, r *http.Request, v Visitor, a
 		return done{}, fmt.Errorf("%s queue: %w", action, err)
 	}
 	d.log.InfoContext(ctx, "dashboard action", logVisitor, v.Name, logAction, action, logQueueName, name)
-	d.pulse.forget()
 	return done{flash: flash{code: action}, to: "/ui/queues/" + name}, nil
 }
 
@@ -93,7 +92,6 @@ func (d *Dashboard) setWindow(ctx context.Context, r *http.Request, v Visitor) (
 		return done{}, fmt.Errorf("set window: %w", err)
 	}
 	d.log.InfoContext(ctx, "dashboard action", logVisitor, v.Name, logAction, "window", logQueueName, name, logWindow, size)
-	d.pulse.forget()
 	return done{flash: flash{code: "window"}, to: "/ui/queues/" + name}, nil
 }
 

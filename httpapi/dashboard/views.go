@@ -23,6 +23,7 @@ func loadViews(a *assets) (*views, error) {
 		"iso":    func(t any) string { return moment(t).UTC().Format("2006-01-02T15:04:05.000Z") },
 		"number": number,
 		"capped": capped,
+		"about":  about,
 		"span":   span,
 		"state":  func(j job.Job) string { return stateOf(j, time.Now()) },
 		"plural": plural,
@@ -181,6 +182,20 @@ func capped(n int64) string {
 		return number(job.GlanceCap) + "+"
 	}
 	return number(n)
+}
+
+// about writes a count of jobs that wait, which ended at [job.QueueCap], or, where it
+// is more, is what was counted when the minute began.
+func about(n int64) string {
+	switch {
+	case n < job.QueueCap:
+		return number(n)
+	case n == job.QueueCap:
+		return number(n) + "+"
+	case n >= job.StatsCap:
+		return number(int64(job.StatsCap)) + "+"
+	}
+	return "≈ " + number((n+50)/100*100)
 }
 
 // bytesText writes a size in units of 1,000.

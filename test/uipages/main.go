@@ -3,6 +3,7 @@
 //
 //	go run ./test/uipages -jobs 10000000
 //
+// With -dir the cluster is kept, and a second run need not make the jobs again.
 // Most of the jobs are over, a tenth is due, and some are scheduled, dead or dispatched.
 // The time is that of the handler, without a network; the pages' limit is 100 ms.
 package main
@@ -28,22 +29,23 @@ import (
 
 func main() {
 	jobs := flag.Int("jobs", 1_000_000, "how many jobs")
+	dir := flag.String("dir", "", "keep the cluster here, and seed it only if it is new")
 	runs := flag.Int("runs", 7, "how often each page is asked for")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	rookery.Quiet()
-	if err := measure(ctx, *jobs, *runs); err != nil {
+	if err := measure(ctx, *dir, *jobs, *runs); err != nil {
 		fmt.Fprintln(os.Stderr, "uipages:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, jobs, runs int) (err error) {
+func measure(ctx context.Context, dir string, jobs, runs int) (err error) {
 	if err := devstack.Install(ctx, os.Stderr); err != nil {
 		return err
 	}
-	postgres, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Settings: map[string]string{"max_wal_size": "4GB"}})
+	postgres, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: dir, Settings: map[string]string{"max_wal_size": "4GB"}})
 	if err != nil {
 		return err
 	}
@@ -139,6 +141,10 @@ func seed(ctx context.Context, url string, jobs int) error {
 		return err
 	}
 	defer pool.Close()
+	var seeded bool
+	if err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM outbox.jobs)").Scan(&seeded); err != nil || seeded {
+		return err
+	}
 	start := time.Now()
 	for i, sql := range seeds {
 		var args []any
