@@ -36,11 +36,43 @@ func uiOf(text string) (UI, error) {
 func (s *Service) dashboard(jobs *Jobs) func(*httpapi.Door) (httpapi.UI, error) {
 	return func(door *httpapi.Door) (httpapi.UI, error) {
 		h := house{jobs}
-		o := dashboard.Options{ReadOnly: s.config.UI.ReadOnly, Version: Version, Logger: s.log}
+		o := dashboard.Options{ReadOnly: s.config.UI.ReadOnly, Version: Version, Settings: s.config.shown(), Logger: s.log}
 		if door.Locked() {
 			o.Door = doorway{door}
 		}
-		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h}, o)
+		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h, Charts: jobs}, o)
+	}
+}
+
+// shown is what of the configuration people may see who may not see secrets.
+func (c Config) shown() []dashboard.Setting {
+	or := func(value, otherwise string) string {
+		if value == "" {
+			return otherwise
+		}
+		return value
+	}
+	kept := func(d time.Duration, name string) string {
+		switch {
+		case d < 0:
+			return "for ever"
+		case d == 0:
+			return defaults[name]
+		}
+		return d.String()
+	}
+	yes := map[bool]string{true: "yes", false: "no"}
+	return []dashboard.Setting{
+		{Name: "Postgres", Value: masked(c.DatabaseURL)},
+		{Name: "Redis", Value: masked(c.RedisURL)},
+		{Name: "Address", Value: or(c.HTTPAddr, defaults["ROOKERY_HTTP_ADDR"])},
+		{Name: "TLS", Value: yes[c.TLSCert != ""]},
+		{Name: "Relays are woken by", Value: or(c.Wake, WakeNotify)},
+		{Name: "Lease", Value: kept(c.Lease, "ROOKERY_LEASE")},
+		{Name: "Jobs that are over are kept", Value: kept(c.Retention, "ROOKERY_RETENTION")},
+		{Name: "Dead ones", Value: kept(c.RetentionDead, "ROOKERY_RETENTION_DEAD")},
+		{Name: "Spool while Postgres is away", Value: yes[c.Spool.On]},
+		{Name: "Log", Value: c.LogLevel.String() + ", " + or(c.LogFormat, defaults["ROOKERY_LOG_FORMAT"])},
 	}
 }
 

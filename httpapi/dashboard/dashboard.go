@@ -37,6 +37,7 @@ type Dashboard struct {
 	assets  *assets
 	pulse   *pulse
 	groups  *kept[[]job.DeadGroup]
+	charts  charts
 	cross   *http.CrossOriginProtection
 	handler http.Handler
 	closed  chan struct{} // closed by Close
@@ -71,6 +72,7 @@ func New(p Ports, o Options) (*Dashboard, error) {
 			}
 			return groups, err
 		}},
+		charts: newCharts(p.Charts),
 		cross:  http.NewCrossOriginProtection(),
 		closed: make(chan struct{}),
 	}
@@ -112,6 +114,8 @@ func (d *Dashboard) routes() http.Handler {
 	mux.HandleFunc("POST /ui/logout", d.logout)
 	mux.HandleFunc("GET /ui/stream", d.stream)
 
+	mux.HandleFunc("GET /ui/charts", d.chartData)
+
 	mux.HandleFunc("GET /ui/{$}", d.show(d.overview))
 	mux.HandleFunc("GET /ui/jobs", d.show(d.jobs))
 	mux.HandleFunc("GET /ui/jobs/{id}", d.show(d.job))
@@ -120,6 +124,7 @@ func (d *Dashboard) routes() http.Handler {
 	mux.HandleFunc("GET /ui/queues/{name}", d.show(d.queue))
 	mux.HandleFunc("GET /ui/workers", d.show(d.workers))
 	mux.HandleFunc("GET /ui/dead", d.show(d.dead))
+	mux.HandleFunc("GET /ui/figures", d.show(d.figuresPage))
 	mux.HandleFunc("GET /ui/storage", d.show(d.storage))
 	mux.HandleFunc("GET /ui/audit", d.show(d.audit))
 	mux.HandleFunc("GET /ui/about", d.show(d.about))

@@ -19,12 +19,17 @@ type Options struct {
 	ReadOnly bool
 	// Version is shown to people.
 	Version string
+	// Settings are shown to them too, in this order; there must be no secret in them.
+	Settings []Setting
 	// MaxStreams is how many pages are kept fresh at once; those beyond are not. 0
 	// means [DefaultMaxStreams].
 	MaxStreams int
 	// Logger receives what went wrong and who changed what; nil means [slog.Default].
 	Logger *slog.Logger
 }
+
+// Setting is a value of the configuration that people may see.
+type Setting struct{ Name, Value string }
 
 func (o Options) filled() (Options, error) {
 	if o.MaxStreams == 0 {
@@ -40,7 +45,7 @@ func (o Options) filled() (Options, error) {
 }
 
 func (p Ports) check() error {
-	if p.Jobs == nil || p.House == nil || p.Live == nil || p.As == nil || p.Audit == nil || p.Storage == nil {
+	if p.Jobs == nil || p.House == nil || p.Live == nil || p.As == nil || p.Audit == nil || p.Storage == nil || p.Charts == nil {
 		return errors.New("a port is missing")
 	}
 	return nil

@@ -154,6 +154,8 @@ func alertsOf(g glance, lines []queueLine) []alert {
 			warn = append(warn, alert{"warn", fmt.Sprintf("Queue %s is paused, with %s waiting.", l.Name, plural(waiting, "job", "jobs")), to})
 		case l.Known && l.Workers == 0 && waiting > 0:
 			bad = append(bad, alert{"bad", fmt.Sprintf("No live worker serves queue %s, where %s.", l.Name, wait(waiting)), to})
+		case l.Oldest > lateness && l.Window != nil && l.Share < 50 && g.alive("relay") > 0:
+			bad = append(bad, alert{"bad", fmt.Sprintf("Relays hand out nothing of queue %s: a due job has waited for %s, and there is room in Redis.", l.Name, span(l.Oldest)), to})
 		case l.Oldest > lateness:
 			warn = append(warn, alert{"warn", fmt.Sprintf("The oldest due job of queue %s has waited for %s.", l.Name, span(l.Oldest)), to})
 		}

@@ -75,14 +75,13 @@ func (d *Dashboard) dead(ctx context.Context, _ *http.Request, _ Visitor) (conte
 }
 
 type aboutBody struct {
-	Limits []limitLine
+	Settings []Setting
+	Limits   []Setting
 }
-
-type limitLine struct{ Name, Value string }
 
 // about shows what this is, and what one may do here.
 func (d *Dashboard) about(context.Context, *http.Request, Visitor) (content, error) {
-	return content{template: "about", title: "About", nav: "about", body: aboutBody{Limits: []limitLine{
+	return content{template: "about", title: "About", nav: "about", body: aboutBody{Settings: d.o.Settings, Limits: []Setting{
 		{"Payload", number(job.MaxPayload) + " bytes"},
 		{"Headers", number(job.MaxHeaders) + " bytes"},
 		{"Kind", number(job.MaxKind) + " characters"},

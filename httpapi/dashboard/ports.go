@@ -17,6 +17,7 @@ type Ports struct {
 	As      func(job.Actor) Hands
 	Audit   Audit
 	Storage Storage
+	Charts  Charts
 }
 
 // Jobs looks at jobs: Postgres.
@@ -80,6 +81,12 @@ type QueueActions interface {
 type Audit interface {
 	// Changes lists lines, the newest first. Bad input is a [*job.FieldError].
 	Changes(ctx context.Context, f job.ChangeFilter) (job.ChangePage, error)
+}
+
+// Charts has what was done and what waited, by minute; see [job.StatRange].
+type Charts interface {
+	Stats(ctx context.Context, r job.StatRange) ([]job.StatPoint, error)
+	Depths(ctx context.Context, r job.StatRange) ([]job.Depth, error)
 }
 
 // Storage says what jobs take in Postgres and in Redis.

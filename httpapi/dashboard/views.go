@@ -18,9 +18,16 @@ type views struct{ pages map[string]*template.Template }
 
 func loadViews(a *assets) (*views, error) {
 	layout, err := template.New("layout.html").Funcs(template.FuncMap{
-		"asset":  a.address,
-		"ago":    func(t any) string { return ago(moment(t), time.Now()) },
-		"iso":    func(t any) string { return moment(t).UTC().Format("2006-01-02T15:04:05.000Z") },
+		"asset": a.address,
+		"ago":   func(t any) string { return ago(moment(t), time.Now()) },
+		"iso":   func(t any) string { return moment(t).UTC().Format("2006-01-02T15:04:05.000Z") },
+		"ranges": func() (names []string) {
+			for _, r := range chartRanges {
+				names = append(names, r.Name)
+			}
+			return names
+		},
+		"minute": func(t time.Time) string { return t.UTC().Format("Jan 2 15:04") },
 		"number": number,
 		"capped": capped,
 		"about":  about,

@@ -51,7 +51,11 @@ async function accessible(page, name) {
   check(found.violations.length === 0, `axe: ${name}`);
 }
 
-const go = async (page, to) => { await page.goto(where.url + to, { waitUntil: 'load' }); };
+// A page is there once its charts are drawn.
+const go = async (page, to) => {
+  await page.goto(where.url + to, { waitUntil: 'load' });
+  if (await page.locator('#charts').count()) await page.locator('#charts canvas').nth(2).waitFor();
+};
 // The old page is loaded too: what is waited for is the next one.
 const next = async (page, act) => { await Promise.all([page.waitForEvent('framenavigated'), act()]); await page.waitForLoadState('load'); };
 const done = (page) => next(page, () => page.locator('#ask button[value=yes]').click());
@@ -65,7 +69,7 @@ try {
 
   const pages = {
     overview: '/ui/', jobs: '/ui/jobs', 'jobs-dead': '/ui/jobs?q=status%3Adead', job: `/ui/jobs/${dead}`, queues: '/ui/queues',
-    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', audit: '/ui/audit', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
+    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', figures: '/ui/figures?range=6h', audit: '/ui/audit', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
   };
   for (const [look, options] of Object.entries({
     light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, narrow: { colorScheme: 'light', viewport: { width: 320, height: 640 }, deviceScaleFactor: 2 },
@@ -81,6 +85,22 @@ try {
     }
     await p.context().close();
   }
+
+  // Charts.
+  await go(page, '/ui/');
+  await page.locator('[data-range="24h"]').click();
+  await page.waitForFunction(() => document.querySelector('[data-range="24h"]').ariaCurrent === 'true');
+  check(await page.locator('[data-figures]').getAttribute('href') === '/ui/figures?range=24h', 'charts of a day, and their table');
+  await page.locator('#charts .plot').first().hover();
+  await page.waitForFunction(() => document.querySelector('#charts .readout').textContent.includes('completed'));
+  check(true, 'a chart says what is under the pointer');
+  const canvas = await page.locator('#charts canvas').first().elementHandle();
+  await page.evaluate(() => window.htmx.trigger(document.body, 'tick'));
+  await page.waitForResponse((r) => r.url() === `${where.url}/ui/`);
+  check(await canvas.evaluate((c) => c.isConnected), 'a fresh page keeps its charts');
+  await go(page, '/ui/queues/email:processing');
+  check(await page.locator('#charts canvas').count() === 3, 'charts of a queue, in the range that was chosen');
+  await page.evaluate(() => localStorage.removeItem('rookery-range'));
 
   // Hostile content, on every page that shows it.
   for (const to of ['/ui/', '/ui/jobs', '/ui/jobs?q=status%3Adead', '/ui/workers', '/ui/dead', '/ui/audit', ...all.slice(0, 8).map((id) => `/ui/jobs/${id}?reveal=payload`)]) {
@@ -213,7 +233,7 @@ try {
 
   // Without scripts every page can be read, and every form works.
   const plain = await open({ javaScriptEnabled: false });
-  for (const to of ['/ui/', '/ui/jobs', `/ui/jobs/${dead}`, '/ui/queues', '/ui/workers', '/ui/dead']) {
+  for (const to of ['/ui/', '/ui/jobs', `/ui/jobs/${dead}`, '/ui/queues', '/ui/workers', '/ui/dead', '/ui/figures?range=24h&queue=billing']) {
     await plain.goto(where.url + to);
     check(await plain.locator('h1').isVisible(), `without scripts: ${to}`);
   }

@@ -5,6 +5,7 @@
 //
 // With -dir the cluster is kept, and a second run need not make the jobs again.
 // Most of the jobs are over, a tenth is due, and some are scheduled, dead or dispatched.
+// The charts have eight days of 20 queues and three processes.
 // The time is that of the handler, without a network; the pages' limit is 100 ms.
 package main
 
@@ -86,6 +87,7 @@ func pages(jobs int) []string {
 		"/ui/jobs?q=status%3Aout", "/ui/jobs?q=status%3Adead", "/ui/jobs?q=status%3Adead+kind%3Akind-3", "/ui/jobs?q=status%3Acompleted", "/ui/jobs?q=status%3Acancelled",
 		"/ui/jobs?q=kind%3Anowhere", "/ui/jobs?q=queue%3Anowhere", "/ui/jobs?q=status%3Aready+kind%3Anowhere", "/ui/jobs?q=status%3Ascheduled+kind%3Anowhere",
 		"/ui/jobs?q=since%3A1h", fmt.Sprintf("/ui/jobs?after=%d.0.0.", jobs/2), fmt.Sprintf("/ui/jobs/%d", jobs/2), fmt.Sprintf("/ui/jobs/%d", jobs-1),
+		"/ui/charts?range=1h", "/ui/charts?range=6h", "/ui/charts?range=24h", "/ui/charts?range=7d", "/ui/charts?range=7d&queue=queue-7", "/ui/figures?range=24h",
 		"/ui/queues", "/ui/queues/queue-7", "/ui/workers", "/ui/dead", "/ui/storage", "/ui/about",
 	}
 }
@@ -132,7 +134,13 @@ var seeds = []string{
 	`INSERT INTO outbox.dead_letters (job_id, queue_name, kind, dead_at, reason) SELECT id, queue_name, kind, finished_at, 'exhausted' FROM outbox.jobs WHERE status = 'dead'`,
 	`INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id) SELECT dispatch_id, min(queue_name), array_agg(id), 1, 'relay-1' FROM outbox.jobs WHERE status = 'dispatched' GROUP BY dispatch_id`,
 	`INSERT INTO outbox.processes (id, role) SELECT 'process-' || n, CASE WHEN n < 5 THEN 'relay' ELSE 'worker' END FROM generate_series(1, 50) AS n`,
-	`VACUUM ANALYZE outbox.jobs, outbox.ready, outbox.scheduled, outbox.dead_letters, outbox.dispatches`,
+	`INSERT INTO outbox.stats (minute, queue_name, writer, dispatched, completed, failed, run_us, wait_us, run_buckets, wait_buckets)
+		SELECT m, 'queue-' || q, w, 50, 48, 2, 100000, 200000, '{0,3,9,20,10,5,3}', '{0,0,0,5,30,9,3,2,1}'
+		FROM generate_series(date_trunc('minute', now()) - interval '8 days', now(), interval '1 minute') AS m, generate_series(0, 19) AS q, generate_series(1, 3) AS w`,
+	`INSERT INTO outbox.depths (minute, queue_name, paused, ready, scheduled, out, workers, oldest_ms)
+		SELECT m, 'queue-' || q, false, 50000, 2000, 500, 3, 1000
+		FROM generate_series(date_trunc('minute', now()) - interval '8 days', now() + interval '1 hour', interval '1 minute') AS m, generate_series(0, 19) AS q`,
+	`VACUUM ANALYZE outbox.jobs, outbox.ready, outbox.scheduled, outbox.dead_letters, outbox.dispatches, outbox.stats, outbox.depths, outbox.queues, outbox.processes`,
 }
 
 func seed(ctx context.Context, url string, jobs int) error {

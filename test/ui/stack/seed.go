@@ -28,6 +28,16 @@ var seeds = []string{
 		('oidc:grace@example.com', 'queue.resume', 'reports', 'reports', '{}', '7f3b', '2001:db8::7'),
 		('cli:ada@desk', 'job.redrive', '17', 'billing', '{}', '', NULL),
 		('<script>window.hurt=1</script>', 'job.cancel', '"><img src=x onerror=window.hurt=1>', 'billing', '{"a": "</pre><svg onload=window.hurt=1>"}', '', NULL)`,
+	// A week for the charts: busier by day, with failures now and then, and an hour of a backlog.
+	`INSERT INTO outbox.stats (minute, queue_name, writer, dispatched, completed, failed, wait_buckets)
+		SELECT m, q.name, 1, jobs, jobs - failed, failed, CASE WHEN late THEN ARRAY[0, 0, 0, 0, 0, 0, 0, 0, 0, jobs / 3, jobs, jobs / 5] ELSE ARRAY[0, jobs / 2, jobs, jobs / 4, 3, 1] END
+		FROM generate_series(date_trunc('minute', now()) - interval '7 days', now() - interval '1 minute', interval '1 minute') AS m,
+			(VALUES ('email:processing', 240), ('billing', 60)) AS q (name, size),
+			LATERAL (SELECT (q.size * (1.2 + sin(extract(epoch FROM m) / 13750) + 0.15 * sin(extract(epoch FROM m) / 97)))::bigint AS jobs, extract(minute FROM m) BETWEEN 20 AND 32 AS late) AS busy,
+			LATERAL (SELECT CASE WHEN extract(minute FROM m)::integer % 17 < 2 THEN jobs / 12 ELSE 0 END AS failed) AS broken`,
+	`INSERT INTO outbox.depths (minute, queue_name, paused, ready, scheduled, out, workers, oldest_ms)
+		SELECT m, q, false, CASE WHEN extract(minute FROM m) BETWEEN 20 AND 32 THEN 900 - 60 * abs(26 - extract(minute FROM m)) ELSE 12 + extract(minute FROM m)::integer % 5 END, 60, 140, 1, 0
+		FROM generate_series(date_trunc('minute', now()) - interval '7 days', now() - interval '1 minute', interval '1 minute') AS m, unnest(ARRAY['email:processing', 'billing']) AS q`,
 	`INSERT INTO outbox.jobs (queue_name, kind, payload) SELECT 'billing', 'export.year', '{"do": "sleep"}' FROM generate_series(1, 3)`,
 }
 
