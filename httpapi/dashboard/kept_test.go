@@ -32,9 +32,9 @@ func TestKept_ReadsOnceInAWhile(t *testing.T) {
 		want("b", "b2", nil)
 		want("bad", "", wrong)
 		want("bad", "", wrong)
-		time.Sleep(999 * time.Millisecond)
+		time.Sleep(999 * time.Millisecond) // synctest: time passes in the bubble
 		want("a", "a1", nil)
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // synctest
 		want("a", "a4", nil)
 		k.forget()
 		want("a", "a5", nil)

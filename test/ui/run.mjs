@@ -81,7 +81,7 @@ try {
       await accessible(p, `${name}, ${look}`);
       const wide = await p.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       check(wide <= 0, `${name}, ${look}: nothing sticks out${wide > 0 ? ` (${wide} px)` : ''}`);
-      if (name !== 'missing' && name !== 'wrong') await p.screenshot({ path: `${shots}${name}-${look}.png`, caret: 'initial' });
+      if (name !== 'missing' && name !== 'wrong') await p.screenshot({ path: `${shots}${name}-${look}.png`, caret: 'initial', fullPage: look === 'narrow' && (name === 'overview' || name === 'queue') });
     }
     await p.context().close();
   }
