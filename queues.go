@@ -27,10 +27,14 @@ func (j *Jobs) SetRetention(ctx context.Context, queue string, c job.KeepForChan
 
 // Queues describes every queue, with what Redis has of it when Redis answers.
 func (j *Jobs) Queues(ctx context.Context) ([]job.QueueStats, error) {
-	return j.countedQueues(ctx, job.StatsCap)
+	stats, err := j.store.QueueStats(ctx, job.StatsCap)
+	if err != nil {
+		return nil, err
+	}
+	return stats, j.complete(ctx, stats)
 }
 
-// countedQueues is Queues with counts that stop at most jobs.
+// countedQueues is Queues with counts that stop at most jobs, and without rates.
 func (j *Jobs) countedQueues(ctx context.Context, most int) ([]job.QueueStats, error) {
 	stats, err := j.store.QueueStats(ctx, most)
 	if err == nil {
@@ -46,8 +50,21 @@ func (j *Jobs) Queue(ctx context.Context, name string) (job.QueueStats, error) {
 		return st, err
 	}
 	stats := []job.QueueStats{st}
+	err = j.complete(ctx, stats)
+	return stats[0], err
+}
+
+// complete adds how fast the queues go and what Redis has of them.
+func (j *Jobs) complete(ctx context.Context, stats []job.QueueStats) error {
+	rates, err := j.store.Rates(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range stats {
+		stats[i].Rate = rates[stats[i].Name]
+	}
 	j.addWindows(ctx, stats)
-	return stats[0], nil
+	return nil
 }
 
 // addWindows adds what Redis has of the queues. While Redis is away the figures of

@@ -84,9 +84,35 @@ func (s *Store) SampleDepths(ctx context.Context) (depths []job.Depth, sampled b
 				Workers: r.Workers, Oldest: time.Duration(r.OldestMs) * time.Millisecond,
 			})
 		}
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		rates, err := ratesOf(ctx, q)
+		for i := range depths {
+			depths[i].Rate = rates[depths[i].QueueName]
+		}
 		return err
 	})
 	return depths, len(depths) > 0, err
+}
+
+// Rates returns how fast each queue goes; one in which nothing ended within
+// [job.RateSpan] has no row.
+func (s *Store) Rates(ctx context.Context) (rates map[string]job.Rate, err error) {
+	err = s.seeing(ctx, "rates", func(q *query.Queries) error {
+		rates, err = ratesOf(ctx, q)
+		return err
+	})
+	return rates, err
+}
+
+func ratesOf(ctx context.Context, q *query.Queries) (map[string]job.Rate, error) {
+	rows, err := q.ListRates(ctx, job.RateSpan.Milliseconds())
+	rates := make(map[string]job.Rate, len(rows))
+	for _, r := range rows {
+		rates[r.QueueName] = job.Rate{Ended: r.Ended, Span: time.Duration(r.SpanS) * time.Second, Ran: time.Duration(r.RunUs) * time.Microsecond}
+	}
+	return rates, err
 }
 
 // maxDepths is how many rows [Store.Depths] returns at most: of every point of a

@@ -248,3 +248,28 @@ func storeOf(w *world, role string) *db.Store {
 	w.Cleanup(s.Close)
 	return s
 }
+
+func TestRates_AreOfTheLastMinutes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	now := time.Now().Truncate(time.Minute).UTC()
+	ago := func(m int) time.Time { return now.Add(-time.Duration(m) * time.Minute) }
+	w.putStats(1,
+		job.Stat{Minute: ago(7), QueueName: "a", Completed: 1000},                             // too old
+		job.Stat{Minute: ago(4), QueueName: "a", Completed: 60, Failed: 20, Ran: time.Second}, // the first minute that counts
+		job.Stat{Minute: ago(2), QueueName: "b", Dead: 1, Cancelled: 2, Ran: 3 * time.Second}, //
+		job.Stat{Minute: ago(2), QueueName: "c", Dispatched: 9, Snoozed: 5},                   // nothing ended
+		job.Stat{Minute: ago(-2), QueueName: "a", Completed: 1000})                            // of a clock that runs ahead
+	w.putStats(2, job.Stat{Minute: ago(3), QueueName: "a", Completed: 40, Ran: 2 * time.Second})
+	got, err := w.Rates(w.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]job.Rate{
+		"a": {Ended: 120, Span: 3 * time.Minute, Ran: 3 * time.Second}, // up to the last minute of any queue
+		"b": {Ended: 3, Span: time.Minute, Ran: 3 * time.Second},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Rates (-want +got):\n%s", diff)
+	}
+}

@@ -13,6 +13,7 @@ func (s *Server) adminRoutes(e *echo.Echo) {
 		e.Add(method, "/v1/queues/:name", s.read(s.getQueue))
 		e.Add(method, "/v1/workers", s.read(s.listWorkers))
 		e.Add(method, "/v1/stats", s.read(s.getStats))
+		e.Add(method, routeScaler, s.read(s.getScaler))
 	}
 	e.POST("/v1/jobs/:id/cancel", s.act(s.cancelJob))
 	e.POST("/v1/jobs/:id/redrive", s.act(s.redriveJob))

@@ -235,19 +235,3 @@ func TestWorkers(t *testing.T) {
 		t.Errorf("problem = %+v, want role named", p)
 	}
 }
-
-func TestStats(t *testing.T) {
-	t.Parallel()
-	at := time.Now()
-	jobs := &fakeJobs{queues: []job.QueueStats{
-		{Queue: job.Queue{Name: "a"}, Ready: 1, Scheduled: 2, Out: 9, OldestAt: &at, OldestAge: 2500 * time.Millisecond, Window: &job.Window{Waiting: [3]int64{1, 2, 3}, Leased: 3}},
-		{Queue: job.Queue{Name: "b", Paused: true}},
-	}}
-	f := &fakeAdmin{}
-	s := newServer(t, jobs, Options{Admin: &Admin{Look: f, Jobs: f, Queues: f}})
-	want := `{"counted_to":100000,"data":[{"queue_name":"a","paused":false,"ready":1,"scheduled":2,"out":9,"waiting":6,"leased":3,"oldest_age_seconds":2.5},` +
-		`{"queue_name":"b","paused":true,"ready":0,"scheduled":0,"out":0,"waiting":null,"leased":null,"oldest_age_seconds":null}]}`
-	if got := strings.TrimSpace(get(s, "/v1/stats").Body.String()); got != want {
-		t.Errorf("stats = %s\nwant %s", got, want)
-	}
-}

@@ -65,6 +65,7 @@ func matrix() map[string]cell {
 		"DELETE /v1/queues/:name/endpoint":      {path: "/v1/queues/%q/endpoint", own: 404, foreign: 403},
 		"POST /v1/queues/:name/endpoint/test":   {path: "/v1/queues/%q/endpoint/test", own: 404, foreign: 403},
 		"POST /v1/queues/:name/endpoint/rotate": {path: "/v1/queues/%q/endpoint/rotate", own: 404, foreign: 403},
+		"GET /v1/stats/:name/scaler":            {path: "/v1/stats/%q/scaler", own: 200, foreign: 403},
 		"PATCH /v1/queues/:name":                {path: "/v1/queues/%q", body: `{"window_size":7}`, own: 200, foreign: 403},
 	}
 }

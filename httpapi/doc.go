@@ -43,7 +43,10 @@
 //	PATCH  /v1/queues/{name}        {"window_size": n}
 //	POST   /v1/queues/{name}/pause  and /resume: the queue's figures
 //	GET    /v1/workers              relays and workers; role (relay or worker)
-//	GET    /v1/stats                what an autoscaler asks for, of every queue
+//	GET    /v1/stats                what an autoscaler asks for, of every queue: depth, oldest age,
+//	                                throughput, seconds_of_work; figures of all queues are shared
+//	                                for a second
+//	GET    /v1/stats/{name}/scaler  the same of one queue, for KEDA; 0 of one that nobody has used
 //
 // With [Options].Bulk also:
 //

@@ -126,6 +126,12 @@ func (s *Server) changeQueue(ctx context.Context, r request, action string, deta
 	return s.queue(ctx, name)
 }
 
+// queueBody is one queue's figures.
+type queueBody struct {
+	job.QueueStats
+	load
+}
+
 // queue answers with a queue's figures.
 func (s *Server) queue(ctx context.Context, name string) (answer, error) {
 	q, err := s.o.Admin.Look.Queue(ctx, name)
@@ -136,7 +142,7 @@ func (s *Server) queue(ctx context.Context, name string) (answer, error) {
 		return answer{}, fmt.Errorf("read queue: %w", err)
 	}
 	q.OldestAt = utc(q.OldestAt)
-	return answer{status: http.StatusOK, body: q}, nil
+	return answer{status: http.StatusOK, body: queueBody{q, loadOf(q)}}, nil
 }
 
 // queueOf returns the queue of the path, if the caller's key is for it; these requests
@@ -150,48 +156,4 @@ func (s *Server) queueOf(ctx context.Context, r request) (string, error) {
 		return "", invalidParameter("name", field.Problem)
 	}
 	return r.name, s.needQueue(ctx, r.name)
-}
-
-// queueLoad is what an autoscaler wants to know of a queue.
-type queueLoad struct {
-	QueueName string   `json:"queue_name"`
-	Paused    bool     `json:"paused"`
-	Ready     int64    `json:"ready"`              // due, in Postgres; counted up to counted_to
-	Scheduled int64    `json:"scheduled"`          // due later; counted up to counted_to
-	Out       int64    `json:"out"`                // with Redis or a worker; finished jobs may count for seconds
-	Waiting   *int64   `json:"waiting"`            // of out, those in Redis' lists; null while Redis is away
-	Leased    *int64   `json:"leased"`             // of out, those that workers have; null while Redis is away
-	OldestAge *float64 `json:"oldest_age_seconds"` // null when nothing is due in Postgres
-}
-
-// getStats answers GET /v1/stats.
-func (s *Server) getStats(ctx context.Context, r request) (answer, error) {
-	if err := r.allow(); err != nil {
-		return answer{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	stats, err := s.jobs.Queues(ctx)
-	if err != nil {
-		return answer{}, fmt.Errorf("read queues: %w", err)
-	}
-	stats = s.visible(ctx, stats)
-	loads := make([]queueLoad, len(stats)) // never null
-	for i, q := range stats {
-		loads[i] = loadOf(q)
-	}
-	return answer{status: http.StatusOK, body: map[string]any{"data": loads, "counted_to": job.StatsCap}}, nil
-}
-
-func loadOf(q job.QueueStats) queueLoad {
-	l := queueLoad{QueueName: q.Name, Paused: q.Paused, Ready: q.Ready, Scheduled: q.Scheduled, Out: q.Out}
-	if q.OldestAt != nil {
-		age := max(q.OldestAge.Seconds(), 0)
-		l.OldestAge = &age
-	}
-	if q.Window != nil {
-		waiting := q.Window.Depth()
-		l.Waiting, l.Leased = &waiting, &q.Window.Leased
-	}
-	return l
 }

@@ -15,6 +15,8 @@ const (
 	routeKey   = "/v1/keys/:id"
 	routeAudit = "/v1/audit"
 
+	routeScaler = "/v1/stats/:name/scaler"
+
 	routeOpenAPI = "/v1/openapi.json" // needs no key
 	routeDocs    = "/v1/docs"         // needs no key
 )
@@ -62,6 +64,7 @@ func routeAccess() map[route]access {
 		// A process serves many queues, and says which: what is left of it without the others' is no answer.
 		{get, "/v1/workers"}:              {scope: job.ScopeJobsRead, whole: true},
 		{get, "/v1/stats"}:                reads,
+		{get, routeScaler}:                reads,
 		{post, "/v1/jobs/:id/cancel"}:     writes,
 		{post, "/v1/jobs/:id/redrive"}:    writes,
 		{post, "/v1/jobs/:id/clone"}:      writes,

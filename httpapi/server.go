@@ -56,6 +56,7 @@ type Server struct {
 	cert    *certificate // nil: no TLS
 	health  *health
 	detour  detour
+	loads   loads
 	api     []byte // the OpenAPI document
 	docs    page   // and as a page for people
 	ui      UI     // nil: none

@@ -168,6 +168,7 @@ type QueueStats struct {
 	OldestAt  *time.Time    `json:"oldest_at"` // run_at of the longest-waiting due job among the first by priority; nil when none is due
 	OldestAge time.Duration `json:"-"`         // since OldestAt, by Postgres' clock
 	Window    *Window       `json:"window"`    // nil when Redis does not answer
+	Rate      Rate          `json:"-"`         // how fast it goes; see Backlog
 }
 
 // StatsCap is where counting stops: a queue with more jobs is shown as having

@@ -52,6 +52,7 @@ type Depth struct {
 	Out       int64         `json:"out"`       // dispatched or running, as the ledger has it
 	Workers   int64         `json:"workers"`   // worker processes that take from it
 	Oldest    time.Duration `json:"-"`         // how long the oldest of the first hundred due jobs had been due; 0: none was
+	Rate      Rate          `json:"-"`         // of when it was sampled; not kept
 }
 
 // The limits of a chart.

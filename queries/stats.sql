@@ -38,6 +38,16 @@ WHERE s.minute >= @from_at AND s.minute < @to_at AND (@queue_name::text = '' OR 
 GROUP BY 1
 ORDER BY 1;
 
+-- name: ListRates :many
+-- How many attempts of each queue ended in the last minutes that are over, from its first
+-- such minute to the last one in which any queue's did. Reads a range of stats_pkey.
+SELECT s.queue_name, sum(s.completed + s.failed + s.dead + s.cancelled)::bigint AS ended, sum(s.run_us)::bigint AS run_us,
+    (extract(epoch FROM max(max(s.minute)) OVER () - min(s.minute)) + 60)::bigint AS span_s
+FROM outbox.stats AS s
+WHERE s.minute >= date_trunc('minute', now()) - sqlc.arg(span_ms)::bigint * interval '1 millisecond' AND s.minute < date_trunc('minute', now())
+  AND s.completed + s.failed + s.dead + s.cancelled > 0
+GROUP BY s.queue_name;
+
 -- name: SampleDepths :many
 -- Notes what waits in each queue, once a minute, and returns it; no row: another
 -- relay has done so. Two at the same moment are told apart by advisory lock

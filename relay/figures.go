@@ -61,7 +61,7 @@ func (r *Relay) countLost(queue string, is job.Status) {
 
 // depthMetrics are what waits in the queues, for the relay that has counted it.
 type depthMetrics struct {
-	ready, scheduled, out, workers, oldest, paused *prometheus.GaugeVec
+	ready, scheduled, out, workers, oldest, paused, work *prometheus.GaugeVec
 }
 
 func newDepthMetrics() depthMetrics {
@@ -75,11 +75,12 @@ func newDepthMetrics() depthMetrics {
 		workers:   gauge("workers", "Worker processes that take from the queue."),
 		oldest:    gauge("oldest_seconds", "For how long the oldest of the first hundred due jobs has been due; 0: none is."),
 		paused:    gauge("paused", "1 while the queue is paused."),
+		work:      gauge("seconds_of_work", "How long what is due lasts at the rate of the last minutes; 0 while the queue is paused."),
 	}
 }
 
 func (m depthMetrics) all() []*prometheus.GaugeVec {
-	return []*prometheus.GaugeVec{m.ready, m.scheduled, m.out, m.workers, m.oldest, m.paused}
+	return []*prometheus.GaugeVec{m.ready, m.scheduled, m.out, m.workers, m.oldest, m.paused, m.work}
 }
 
 // show replaces what was shown; with nothing it shows nothing.
@@ -93,10 +94,11 @@ func (m depthMetrics) show(depths []job.Depth) {
 		m.out.WithLabelValues(d.QueueName).Set(float64(d.Out))
 		m.workers.WithLabelValues(d.QueueName).Set(float64(d.Workers))
 		m.oldest.WithLabelValues(d.QueueName).Set(d.Oldest.Seconds())
-		paused := 0.0
+		paused, work := 0.0, d.Rate.SecondsOfWork(d.Ready+d.Out)
 		if d.Paused {
-			paused = 1
+			paused, work = 1, 0
 		}
+		m.work.WithLabelValues(d.QueueName).Set(work)
 		m.paused.WithLabelValues(d.QueueName).Set(paused)
 	}
 }

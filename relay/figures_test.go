@@ -100,7 +100,7 @@ func TestFigures_OnlyWhoCountedShowsTheDepths(t *testing.T) {
 	if err := errors.Join(sample(1), sample(1)); err != nil || store.samples != 1 || store.pruned != 1 {
 		t.Fatalf("two looks in one minute: %v, %d samples, %d prunes, want 1 of each", err, store.samples, store.pruned)
 	}
-	for name, want := range map[string]float64{"ready_jobs": 7, "oldest_seconds": 3, "paused": 1, "workers": 0} {
+	for name, want := range map[string]float64{"ready_jobs": 7, "oldest_seconds": 3, "paused": 1, "workers": 0, "seconds_of_work": 0} {
 		if got := shown(t, registry, "rookery_queue_"+name); got != want {
 			t.Errorf("%s = %g, want %g", name, got, want)
 		}
@@ -112,7 +112,7 @@ func TestFigures_OnlyWhoCountedShowsTheDepths(t *testing.T) {
 	if got := shown(t, registry, "rookery_queue_ready_jobs"); got != -1 {
 		t.Errorf("another relay's queue is shown: ready = %g", got)
 	}
-	store.depths = []job.Depth{{QueueName: "mail", Ready: 1}}
+	store.depths = []job.Depth{{QueueName: "mail", Ready: 1, Out: 3, Rate: job.Rate{Ended: 120, Span: time.Minute}}}
 	if err := sample(3); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // foreign are kinds whose types are not Kubernetes' own: of those only the head is read.
-var foreign = map[string]string{"PodMonitor": "monitoring.coreos.com/v1"}
+var foreign = map[string]string{"PodMonitor": "monitoring.coreos.com/v1", "ScaledObject": "keda.sh/v1alpha1", "TriggerAuthentication": "keda.sh/v1alpha1"}
 
 // everything turns all parts of the chart on.
 const everything = `
@@ -29,6 +29,9 @@ workers:
   - {name: mail, image: "registry.example/mail:1", queues: ["email:processing=3", "bulk"], command: [send-mail, "--fast"], drainSeconds: 60,
      resources: {requests: {cpu: 1}}, autoscaling: {enabled: true, maxReplicas: 4}}
   - {name: other, image: "registry.example/other:1", queues: [other], command: [other], replicas: 0}
+  - {name: scaled, image: "registry.example/other:1", queues: ["email:bulk=1", other], command: [other], keda: {enabled: true, maxReplicas: 4}}
+  - {name: watched, image: "registry.example/other:1", queues: [other], command: [other],
+     keda: {enabled: true, minReplicas: 1, maxReplicas: 4, targetSeconds: 12.5, prometheusURL: "http://prometheus:9090"}}
 podMonitor: {enabled: true, labels: {release: prometheus}}
 networkPolicy: {enabled: true}
 env: {ROOKERY_LEASE: 20s, ROOKERY_SPOOL_ENTRIES: 1000}
@@ -40,7 +43,9 @@ var refused = map[string]string{
 	`{secretName: x, replicas: 3}`:           "replicas",
 	`{secretName: x, env: {lease: 20s}}`:     "lease",
 	`{secretName: x, env: {REDIS_URL: "x"}}`: "REDIS_URL",
-	`{secretName: x, workers: [{name: a, image: b, queues: ["{x}"], command: [c]}]}`: "queues",
+	`{secretName: x, workers: [{name: a, image: b, queues: ["{x}"], command: [c]}]}`:                                                                                  "queues",
+	`{secretName: x, workers: [{name: a, image: b, queues: [x], command: [c], keda: {enabled: true}}]}`:                                                               "maxReplicas",
+	`{secretName: x, workers: [{name: a, image: b, queues: [x], command: [c], keda: {enabled: true, maxReplicas: 2}, autoscaling: {enabled: true, maxReplicas: 2}}]}`: "both",
 }
 
 // chart lints the chart, renders it as small and as large as it gets, and decodes what

@@ -76,6 +76,49 @@ func (q *Queries) ListDepths(ctx context.Context, arg ListDepthsParams) ([]ListD
 	return items, nil
 }
 
+const listRates = `-- name: ListRates :many
+SELECT s.queue_name, sum(s.completed + s.failed + s.dead + s.cancelled)::bigint AS ended, sum(s.run_us)::bigint AS run_us,
+    (extract(epoch FROM max(max(s.minute)) OVER () - min(s.minute)) + 60)::bigint AS span_s
+FROM outbox.stats AS s
+WHERE s.minute >= date_trunc('minute', now()) - $1::bigint * interval '1 millisecond' AND s.minute < date_trunc('minute', now())
+  AND s.completed + s.failed + s.dead + s.cancelled > 0
+GROUP BY s.queue_name
+`
+
+type ListRatesRow struct {
+	QueueName string
+	Ended     int64
+	RunUs     int64
+	SpanS     int64
+}
+
+// How many attempts of each queue ended in the last minutes that are over, from its first
+// such minute to the last one in which any queue's did. Reads a range of stats_pkey.
+func (q *Queries) ListRates(ctx context.Context, spanMs int64) ([]ListRatesRow, error) {
+	rows, err := q.db.Query(ctx, listRates, spanMs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRatesRow
+	for rows.Next() {
+		var i ListRatesRow
+		if err := rows.Scan(
+			&i.QueueName,
+			&i.Ended,
+			&i.RunUs,
+			&i.SpanS,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pruneDepths = `-- name: PruneDepths :execrows
 DELETE FROM outbox.depths AS d
 WHERE d.ctid = ANY (ARRAY(
