@@ -139,13 +139,16 @@ func (s *Store) Depths(ctx context.Context, r job.StatRange) ([]job.Depth, error
 	return out, err
 }
 
-// PruneStats deletes figures older than [job.StatKept], as far as one step goes.
+// PruneStats deletes figures older than [job.StatKept], as far as one step goes, and
+// events that nobody may ask for any more.
 func (s *Store) PruneStats(ctx context.Context) error {
 	return s.do(ctx, "prune stats", func(q *query.Queries) error {
 		if _, err := q.PruneStats(ctx); err != nil {
 			return err
 		}
-		_, err := q.PruneDepths(ctx)
-		return err
+		if _, err := q.PruneDepths(ctx); err != nil {
+			return err
+		}
+		return pruneEvents(ctx, q)
 	})
 }

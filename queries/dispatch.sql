@@ -164,6 +164,13 @@ tried AS (
     SELECT refused.id, refused.attempt_count, 'refuse', jsonb_build_object('message', @reason::text)
     FROM refused
     ON CONFLICT DO NOTHING
+),
+noted AS (
+    INSERT INTO outbox.events (job_ids, statuses, attempt_counts)
+    SELECT array_agg(refused.id), array_agg('dead'::text), array_agg(refused.attempt_count)
+    FROM refused
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
 )
 INSERT INTO outbox.dead_letters (job_id, queue_name, kind, reason)
 SELECT refused.id, refused.queue_name, refused.kind, 'refused'

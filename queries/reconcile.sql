@@ -1,4 +1,5 @@
--- Step 6: what became of an attempt.
+-- Step 6: what became of an attempt. What is noted is for those who listen to events;
+-- while nobody does, the gate is shut, and asking it is all that is done.
 
 -- name: Reconcile :many
 -- Records the outcomes of one worker, at most one per attempt: UPDATE ... FROM would
@@ -69,6 +70,13 @@ later AS (
     WHERE a.status = 'queued' AND a.run_at > now()
     ON CONFLICT DO NOTHING
 ),
+noted AS (
+    INSERT INTO outbox.events (job_ids, statuses, attempt_counts)
+    SELECT array_agg(a.id), array_agg(a.status::text), array_agg(a.attempt_count)
+    FROM accepted AS a
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
+),
 woken AS (
     SELECT outbox.wake() AS sent
     WHERE EXISTS (SELECT FROM accepted AS a WHERE a.status = 'queued' AND a.run_at <= now() + interval '2 seconds')
@@ -90,6 +98,13 @@ accepted AS (
     FROM outcome AS o
     WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id
+),
+noted AS (
+    INSERT INTO outbox.events (job_ids)
+    SELECT array_agg(a.id)
+    FROM accepted AS a
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
 )
 SELECT coalesce(array_agg(a.id), '{}')::bigint[] AS job_ids
 FROM accepted AS a;

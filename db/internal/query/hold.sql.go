@@ -265,6 +265,13 @@ buried AS (
     WHERE back.status = 'dead'
     ON CONFLICT DO NOTHING
 ),
+noted AS (
+    INSERT INTO outbox.events (job_ids, statuses, attempt_counts)
+    SELECT array_agg(back.id), array_agg(back.status::text), array_agg(back.attempt_count)
+    FROM back
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
+),
 woken AS (
     SELECT outbox.wake() AS sent
     WHERE EXISTS (SELECT FROM back WHERE back.status = 'queued' AND back.run_at <= now() + interval '2 seconds')

@@ -102,6 +102,27 @@ type OutboxEndpoint struct {
 	UpdatedAt      time.Time
 }
 
+type OutboxEvent struct {
+	Tx            int64
+	ID            int64
+	At            time.Time
+	JobIDs        []int64
+	Statuses      []string
+	AttemptCounts []int32
+}
+
+type OutboxEventGate struct {
+	One       bool
+	OpenUntil time.Time
+	KeepUntil time.Time
+	Opening   int64
+	OpenedAt  time.Time
+	Mark      string
+	MarkAt    time.Time
+	PrunedAt  time.Time
+	WarnedAt  *time.Time
+}
+
 type OutboxJob struct {
 	ID           int64
 	QueueName    string

@@ -19,6 +19,13 @@ accepted AS (
     FROM outcome AS o
     WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id
+),
+noted AS (
+    INSERT INTO outbox.events (job_ids)
+    SELECT array_agg(a.id)
+    FROM accepted AS a
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
 )
 SELECT coalesce(array_agg(a.id), '{}')::bigint[] AS job_ids
 FROM accepted AS a
@@ -184,6 +191,13 @@ later AS (
     WHERE a.status = 'queued' AND a.run_at > now()
     ON CONFLICT DO NOTHING
 ),
+noted AS (
+    INSERT INTO outbox.events (job_ids, statuses, attempt_counts)
+    SELECT array_agg(a.id), array_agg(a.status::text), array_agg(a.attempt_count)
+    FROM accepted AS a
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
+),
 woken AS (
     SELECT outbox.wake() AS sent
     WHERE EXISTS (SELECT FROM accepted AS a WHERE a.status = 'queued' AND a.run_at <= now() + interval '2 seconds')
@@ -210,7 +224,8 @@ type ReconcileRow struct {
 	Woken      bool
 }
 
-// Step 6: what became of an attempt.
+// Step 6: what became of an attempt. What is noted is for those who listen to events;
+// while nobody does, the gate is shut, and asking it is all that is done.
 // Records the outcomes of one worker, at most one per attempt: UPDATE ... FROM would
 // apply an arbitrary one of two. What comes back is the verdict; an attempt that
 // does not is over. The row's own counts decide between retry and dead. Finds its

@@ -1,0 +1,196 @@
+package db
+
+import (
+	"context"
+	"time"
+
+	"github.com/penguinmails/rookery/db/internal/query"
+	"github.com/penguinmails/rookery/job"
+)
+
+const (
+	eventRows   = 40    // rows of outbox.events in one page: statements, of up to some hundred jobs each
+	prunedSlice = 10000 // rows of outbox.events that are deleted at once
+)
+
+// OpenEvents has what becomes of jobs noted for [job.EventsKept] from now on, or, long,
+// for [job.EventsKeptLong]. It is to be called again well before that has passed.
+func (s *Store) OpenEvents(ctx context.Context, long bool) error {
+	p := query.OpenEventGateParams{OpenMs: job.EventsKept.Milliseconds()}
+	if long {
+		p.OpenMs, p.KeepMs = job.EventsKeptLong.Milliseconds(), job.EventsKeptLong.Milliseconds()
+	}
+	return s.seeing(ctx, "open events", func(q *query.Queries) error { return q.OpenEventGate(ctx, p) })
+}
+
+// Events returns what became of jobs behind a cursor, a page of it; the zero cursor is
+// the present. With detail events have the facts for an export. Nothing that was committed
+// is passed over, whatever the order in which transactions commit: see [job.EventPage] for
+// the exception that is told.
+func (s *Store) Events(ctx context.Context, from job.EventCursor, detail bool) (job.EventPage, error) {
+	var p job.EventPage
+	err := s.seeing(ctx, "events", func(q *query.Queries) error {
+		gate, err := q.GetEventGate(ctx)
+		if err != nil {
+			return err
+		}
+		if p = follow(from, gate); p.Gap {
+			return nil
+		}
+		return page(ctx, q, &p, detail)
+	})
+	return p, err
+}
+
+// follow says how a cursor goes on: from where it stood up to this moment, or, after a
+// gap, from this moment.
+//
+// A gate that was just opened is not settled: a statement that saw it shut may still
+// run, and a transaction that did may still commit. The former end within
+// [job.EventsSettle], by statement_timeout. After that all transactions that are under way
+// are waited for. Then there is one more gap, and none from there on.
+func follow(from job.EventCursor, gate query.GetEventGateRow) job.EventPage {
+	present, _ := job.ParseSnapshot(gate.Snapshot) // Postgres' own
+	since, _ := job.ParseSnapshot(from.Since)      // the zero one is never known
+	now := job.EventCursor{Opening: gate.Opening, Line: gate.Timeline, At: gate.Now, Since: gate.Snapshot}
+	known := gate.Open && from.Since != "" && from.Opening == gate.Opening && from.Line == gate.Timeline &&
+		since.Xmax <= present.Xmax && !from.At.Before(gate.PrunedAt)
+	fence := int64(0)
+	if known {
+		fence = from.Fence
+	}
+	if fence == 0 && time.Duration(gate.OpenMs)*time.Millisecond >= job.EventsSettle {
+		fence = present.Xmax
+	}
+	settled := gate.Open && fence != 0 && present.Xmin >= fence
+	switch {
+	case !known:
+		now.Settled, now.Fence = settled, fence
+		return job.EventPage{Next: now, Gap: true}
+	case !from.Settled && settled:
+		now.Settled = true
+		return job.EventPage{Next: now, Gap: true}
+	}
+	if !from.Settled {
+		from.Fence = fence
+	}
+	if from.Upto == "" {
+		from.Upto, from.UptoAt, from.Tx, from.ID = gate.Snapshot, gate.Now, 0, 0
+	}
+	return job.EventPage{Next: from}
+}
+
+// page fills p with what lies between its two snapshots, and moves its cursor.
+func page(ctx context.Context, q *query.Queries, p *job.EventPage, detail bool) error {
+	c := &p.Next
+	rows, err := q.ListEvents(ctx, query.ListEventsParams{Since: c.Since, Upto: c.Upto, AfterTx: c.Tx, AfterID: c.ID, MaxRows: eventRows})
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		for i, id := range r.JobIDs {
+			e := job.StatusEvent{JobID: id, Status: job.Completed, At: r.At.UTC()}
+			if i < len(r.Statuses) {
+				e.Status, e.AttemptCount = job.Status(r.Statuses[i]), r.AttemptCounts[i]
+			}
+			p.Events = append(p.Events, e)
+		}
+	}
+	if p.More = len(rows) == eventRows; p.More {
+		c.Tx, c.ID = rows[len(rows)-1].Tx, rows[len(rows)-1].ID
+	} else {
+		c.Since, c.At = c.Upto, c.UptoAt
+		c.Upto, c.UptoAt, c.Tx, c.ID = "", time.Time{}, 0, 0
+	}
+	if p.Events, err = withFacts(ctx, q, p.Events, detail); err != nil || !detail {
+		return err
+	}
+	return withAttempts(ctx, q, p.Events)
+}
+
+// withFacts adds what the jobs' rows say, and leaves out jobs that are deleted.
+func withFacts(ctx context.Context, q *query.Queries, events []job.StatusEvent, detail bool) ([]job.StatusEvent, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	ids := make([]int64, len(events))
+	for i, e := range events {
+		ids[i] = e.JobID
+	}
+	rows, err := q.ListEventJobs(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	jobs := make(map[int64]query.ListEventJobsRow, len(rows))
+	for _, r := range rows {
+		jobs[r.ID] = r
+	}
+	kept := events[:0]
+	for _, e := range events {
+		r, there := jobs[e.JobID]
+		if !there {
+			continue
+		}
+		e.QueueName, e.Kind = r.QueueName, r.Kind
+		if e.AttemptCount == 0 {
+			e.AttemptCount = r.AttemptCount
+		}
+		if detail {
+			e.CreatedAt = &r.CreatedAt
+			if e.AttemptCount == r.AttemptCount { // the row still speaks of this attempt
+				e.WorkerID, e.DispatchedAt, e.StartedAt, e.FinishedAt = text(r.WorkerID), r.DispatchedAt, r.StartedAt, r.FinishedAt
+			}
+		}
+		kept = append(kept, e)
+	}
+	return kept, nil
+}
+
+// withAttempts adds what became of attempts that did not simply succeed.
+func withAttempts(ctx context.Context, q *query.Queries, events []job.StatusEvent) error {
+	var a query.ListEventAttemptsParams
+	for _, e := range events {
+		if e.Status != job.Completed {
+			a.JobIDs, a.AttemptCounts = append(a.JobIDs, e.JobID), append(a.AttemptCounts, e.AttemptCount)
+		}
+	}
+	if len(a.JobIDs) == 0 {
+		return nil
+	}
+	rows, err := q.ListEventAttempts(ctx, a)
+	if err != nil {
+		return err
+	}
+	type attempt struct {
+		id    int64
+		count int32
+	}
+	known := make(map[attempt]query.ListEventAttemptsRow, len(rows))
+	for _, r := range rows {
+		known[attempt{r.JobID, r.AttemptCount}] = r
+	}
+	for i := range events {
+		e := &events[i]
+		if r, ok := known[attempt{e.JobID, e.AttemptCount}]; ok && e.Status != job.Completed {
+			e.Outcome, e.Error, e.WorkerID, e.StartedAt, e.FinishedAt = r.Outcome, r.Error, text(r.WorkerID), r.StartedAt, &r.FinishedAt
+		}
+	}
+	return nil
+}
+
+// pruneEvents deletes a slice of what nobody may ask for any more.
+func pruneEvents(ctx context.Context, q *query.Queries) error {
+	rows, err := q.MarkEvents(ctx, query.MarkEventsParams{LongMs: job.EventsKeptLong.Milliseconds(), ShortMs: job.EventsKept.Milliseconds()})
+	if err != nil || len(rows) == 0 || !rows[0].Due {
+		return err
+	}
+	for {
+		n, err := q.PruneEvents(ctx, query.PruneEventsParams{Mark: rows[0].Mark, MaxRows: prunedSlice})
+		if err != nil {
+			return err
+		}
+		if n < prunedSlice {
+			return q.MoveEventMark(ctx, rows[0].Mark)
+		}
+	}
+}
