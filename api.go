@@ -83,6 +83,7 @@ func (s *Service) api(ctx context.Context, o httpapi.Options) (*httpapi.Server, 
 		o.Bulk = &httpapi.Bulk{Changes: s.store, Operations: s.store, Work: s.store}
 	}
 	o.Admin = &httpapi.Admin{Look: jobs, Jobs: jobs, Queues: jobs}
+	o.Events = jobs
 	return httpapi.New(jobs, o) //nolint:contextcheck // requests bring their own contexts
 }
 

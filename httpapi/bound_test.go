@@ -26,15 +26,16 @@ const mine, theirs = "mine.a", "theirs.b"
 // cell is what a route makes of a key that is for some queues: by default it takes none
 // such. Paths have %q for a queue and %d for a job of it.
 type cell struct {
-	open     bool   // needs no key
-	admin    bool   // takes the scope admin, which is for every queue
-	unnamed  bool   // says nothing of any queue
-	filtered bool   // shows what is of the key's queues, and no more
-	path     string // "": the route's own
-	body     string // may have %q
-	own      int    // status for the key's own queue
-	foreign  int    // and for another's
-	fresh    string // the status in which the job has to be, if other than queued
+	open      bool   // needs no key
+	elsewhere bool   // the answer does not end; another test looks at it
+	admin     bool   // takes the scope admin, which is for every queue
+	unnamed   bool   // says nothing of any queue
+	filtered  bool   // shows what is of the key's queues, and no more
+	path      string // "": the route's own
+	body      string // may have %q
+	own       int    // status for the key's own queue
+	foreign   int    // and for another's
+	fresh     string // the status in which the job has to be, if other than queued
 }
 
 // matrix has a cell for every route. Who adds a route says here what keys that are for
@@ -48,6 +49,7 @@ func matrix() map[string]cell {
 		"GET /v1/keys": {admin: true}, "POST /v1/keys": {admin: true}, "DELETE /v1/keys/:id": {admin: true}, "GET /v1/audit": {admin: true},
 		"GET /v1/spool/:id": {unnamed: true, path: "/v1/spool/01890a5d-ac96-774b-bcce-b302099a8057", own: 404},
 
+		"GET /v1/events": {elsewhere: true}, "GET /v1/events/export": {elsewhere: true}, // TestEvents_ShowAKeyItsQueues
 		"GET /v1/queues": {filtered: true}, "GET /v1/stats": {filtered: true}, "GET /v1/jobs": {filtered: true},
 		"POST /v1/jobs":                         {body: `{"queue_name":"%q"}`, own: 201, foreign: 403},
 		"POST /v1/jobs/batch":                   {body: `{"jobs":[{"queue_name":"%q"}]}`, own: 201, foreign: 403},
@@ -172,7 +174,9 @@ func TestBoundKeys_EveryRoute(t *testing.T) {
 			t.Errorf("%s is not in the matrix: say what a key that is for some queues may do with it", name)
 			continue
 		}
-		h.try(key, route.Method, route.Path, c)
+		if !c.elsewhere {
+			h.try(key, route.Method, route.Path, c)
+		}
 	}
 	for name := range cells {
 		if !there[name] {

@@ -23,6 +23,9 @@
 //	GET  /v1/keys          keys without secrets; ?limit= to 200, ?cursor=
 //	DELETE /v1/keys/{id}   revoke a key
 //	GET  /v1/audit         what people have changed, the newest first; ?limit=, ?cursor=
+//	GET  /v1/events        with Events: what becomes of jobs and queues, as server-sent events;
+//	                       ?queue_name=, kind, status, job_id; Last-Event-ID or ?cursor= goes on
+//	GET  /v1/events/export the same with more facts as JSON lines; ?cursor=
 //	GET  /v1/openapi.json  all of this as an OpenAPI 3.1 document; open to all
 //	GET  /v1/docs          and as a page to read; open to all
 //	GET  /livez            the process answers; open to all

@@ -34,6 +34,9 @@ func (o Options) areas() []string {
 	if o.Endpoints != nil {
 		areas = append(areas, "endpoints")
 	}
+	if o.Events != nil {
+		areas = append(areas, "events")
+	}
 	if o.KeyAdmin != nil {
 		areas = append(areas, "keys")
 	}

@@ -75,6 +75,8 @@ type Options struct {
 	Workers WorkerActions
 	// Endpoints is where queues are delivered to; nil leaves its routes out.
 	Endpoints Endpoints
+	// Events is what became of jobs, for those who listen; nil leaves their routes out.
+	Events Events
 	// UI makes what is served below /ui/; nil: there is nothing. While a key is needed it
 	// has to find out by itself who asks, by the door that it is given.
 	UI func(*Door) (UI, error)

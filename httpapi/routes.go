@@ -102,6 +102,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Endpoints != nil {
 		s.endpointRoutes(e)
 	}
+	if s.o.Events != nil {
+		s.eventRoutes(e)
+	}
 	s.docRoutes(e)
 	if s.ui != nil {
 		s.routesUI(e)

@@ -15,6 +15,8 @@ const (
 	routeKey   = "/v1/keys/:id"
 	routeAudit = "/v1/audit"
 
+	routeEvents = "/v1/events"
+	routeExport = "/v1/events/export"
 	routeScaler = "/v1/stats/:name/scaler"
 
 	routeOpenAPI = "/v1/openapi.json" // needs no key
@@ -65,6 +67,8 @@ func routeAccess() map[route]access {
 		{get, "/v1/workers"}:              {scope: job.ScopeJobsRead, whole: true},
 		{get, "/v1/stats"}:                reads,
 		{get, routeScaler}:                reads,
+		{get, routeEvents}:                reads,
+		{get, routeExport}:                reads,
 		{post, "/v1/jobs/:id/cancel"}:     writes,
 		{post, "/v1/jobs/:id/redrive"}:    writes,
 		{post, "/v1/jobs/:id/clone"}:      writes,

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/penguinmails/rookery/job"
 )
 
 // The limits of a connection. An answer that is meant to take longer than
@@ -57,6 +59,7 @@ type Server struct {
 	health  *health
 	detour  detour
 	loads   loads
+	hub     *hub   // of those who listen to events
 	api     []byte // the OpenAPI document
 	docs    page   // and as a page for people
 	ui      UI     // nil: none
@@ -96,6 +99,7 @@ func New(jobs Jobs, o Options) (*Server, error) {
 	if o.Watch != nil {
 		s.waits = newWaits(o.Watch)
 	}
+	s.hub = newHub(o.Events, func(ctx context.Context) ([]job.QueueStats, error) { return s.loads.get(ctx, jobs.Queues) })
 	if o.Rate > 0 {
 		s.rates = newLimiter(o.Rate, max(1, int(o.Rate)))
 	}
@@ -180,6 +184,7 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	srv.RegisterOnShutdown(s.hub.close)
 	if s.ui != nil {
 		srv.RegisterOnShutdown(s.ui.Close)
 	}

@@ -35,6 +35,16 @@ CREATE TABLE outbox.event_gate (
 ) WITH (fillfactor = 50);
 INSERT INTO outbox.event_gate DEFAULT VALUES;
 
+-- As the ledger's job_ids (00010): lz4 where Postgres has it.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    ALTER TABLE outbox.events ALTER COLUMN job_ids SET COMPRESSION lz4;
+EXCEPTION
+    WHEN feature_not_supported OR invalid_parameter_value THEN NULL;
+END $$;
+-- +goose StatementEnd
+
 -- note is what the functions below say of jobs that they have changed: the status that
 -- they have now. It runs with its owner's rights, and can say nothing that is not so.
 -- +goose StatementBegin
