@@ -34,10 +34,15 @@ func (s *Store) Events(ctx context.Context, from job.EventCursor, detail bool) (
 		if err != nil {
 			return err
 		}
-		if p = follow(from, gate); p.Gap {
+		settles := false
+		if p, settles = follow(from, gate); p.Gap {
 			return nil
 		}
-		return page(ctx, q, &p, detail)
+		err = page(ctx, q, &p, detail)
+		if settles && !p.More {
+			p.Next.Settled, p.Next.Fence, p.Gap = true, 0, true
+		}
+		return err
 	})
 	return p, err
 }
@@ -48,8 +53,8 @@ func (s *Store) Events(ctx context.Context, from job.EventCursor, detail bool) (
 // A gate that was just opened is not settled: a statement that saw it shut may still
 // run, and a transaction that did may still commit. The former end within
 // [job.EventsSettle], by statement_timeout. After that all transactions that are under way
-// are waited for. Then there is one more gap, and none from there on.
-func follow(from job.EventCursor, gate query.GetEventGateRow) job.EventPage {
+// are waited for. Then, settles, there is one more gap, and none from there on.
+func follow(from job.EventCursor, gate query.GetEventGateRow) (p job.EventPage, settles bool) {
 	present, _ := job.ParseSnapshot(gate.Snapshot) // Postgres' own
 	since, _ := job.ParseSnapshot(from.Since)      // the zero one is never known
 	now := job.EventCursor{Opening: gate.Opening, Line: gate.Timeline, At: gate.Now, Since: gate.Snapshot}
@@ -63,21 +68,18 @@ func follow(from job.EventCursor, gate query.GetEventGateRow) job.EventPage {
 		fence = present.Xmax
 	}
 	settled := gate.Open && fence != 0 && present.Xmin >= fence
-	switch {
-	case !known:
+	if !known {
 		now.Settled, now.Fence = settled, fence
-		return job.EventPage{Next: now, Gap: true}
-	case !from.Settled && settled:
-		now.Settled = true
-		return job.EventPage{Next: now, Gap: true}
+		return job.EventPage{Next: now, Gap: true}, false
 	}
 	if !from.Settled {
 		from.Fence = fence
 	}
 	if from.Upto == "" {
+		settles = !from.Settled && settled
 		from.Upto, from.UptoAt, from.Tx, from.ID = gate.Snapshot, gate.Now, 0, 0
 	}
-	return job.EventPage{Next: from}
+	return job.EventPage{Next: from}, settles
 }
 
 // page fills p with what lies between its two snapshots, and moves its cursor.

@@ -249,8 +249,13 @@ func TestEvents_OpeningIsSettledWhenAllThatSawItShutHasEnded(t *testing.T) {
 			t.Fatalf("%d gaps, settled %t while a transaction is under way, want no other gap", r.gaps, r.at.Settled)
 		}
 	}
+	noted := w.insert(1)[0]
+	w.exec("SELECT outbox.cancel($1)", noted)
 	if err := old.Commit(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if seen := r.next(); len(seen) != 1 || seen[0] != is(noted, job.Cancelled) {
+		t.Errorf("events before the gap = %v, want what was noted", seen)
 	}
 	if r.settle(); r.gaps != 2 {
 		t.Fatalf("%d gaps after it has ended, want the second", r.gaps)

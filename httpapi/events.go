@@ -148,12 +148,11 @@ func (s *eventStream) begin(ctx context.Context, events Events, at job.EventCurs
 		if err != nil {
 			return s.flush() && false // what is there, and the client comes again
 		}
-		if page.Gap {
-			s.resync("gap", page.Next)
-			return true
-		}
 		if s.page(page); !s.flush() {
 			return false
+		}
+		if page.Gap {
+			return true
 		}
 		from = page.Next
 	}
@@ -201,10 +200,6 @@ func (s *eventStream) page(p job.EventPage) {
 	if p.Next.Since == "" {
 		return // a bulletin of queues
 	}
-	if p.Gap {
-		s.resync("gap", p.Next)
-		return
-	}
 	wanted := p.Events[:0:0]
 	for _, e := range p.Events {
 		if s.takes(e) {
@@ -212,13 +207,16 @@ func (s *eventStream) page(p job.EventPage) {
 		}
 	}
 	for i, e := range wanted {
-		if i == len(wanted)-1 {
+		if i == len(wanted)-1 && !p.Gap {
 			s.id = p.Next.String()
 			s.writeID()
 		}
 		s.event("job.status", e)
 	}
-	if len(wanted) == 0 && len(p.Events) > 0 {
+	switch {
+	case p.Gap:
+		s.resync("gap", p.Next)
+	case len(wanted) == 0 && len(p.Events) > 0:
 		s.id = p.Next.String() // with the next ping
 	}
 }

@@ -114,6 +114,6 @@ type EventPage struct {
 	Next   EventCursor
 	More   bool // there is more at this moment
 	// Gap: something was not noted, or is not kept any more, between the cursor and Next. What
-	// had happened by then has to be read elsewhere; Events has what came after.
+	// had happened by then has to be read elsewhere; Events has what was noted all the same.
 	Gap bool
 }
