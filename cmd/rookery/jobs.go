@@ -64,6 +64,7 @@ func enqueueCommand(s *settings) *cobra.Command {
 	f.IntVar(&priority, "priority", job.DefaultPriority, "0 to 1000; lower is more urgent")
 	f.StringVar(&runAt, "run-at", "", "not before this time (default: now)")
 	f.IntVar(&spec.MaxAttempts, "max-attempts", job.DefaultMaxAttempts, "1 to 1000")
+	_ = c.RegisterFlagCompletionFunc("queue", queueNames(s)) // the flag is there
 	return c
 }
 
@@ -73,7 +74,7 @@ func jobsCommand(s *settings) *cobra.Command {
 		jobsChange(s, "cancel", "Call jobs off; running handlers are told within 5 s", "cancelled", "was over already", rookery.Acting.Cancel),
 		jobsChange(s, "redrive", "Send dead, cancelled or completed jobs again", "queued again", "is on its way already", rookery.Acting.Redrive),
 		jobsChange(s, "delete", "Forget jobs that are over, with their attempts", "deleted", "is on its way; cancel it first", rookery.Acting.Delete),
-		jobsClone(s))
+		jobsClone(s), jobsWatch(s), jobsExport(s))
 	return jobs
 }
 

@@ -63,6 +63,7 @@ on ends with the --cursor for its next page, on standard error.`,
 	filter.add(c)
 	f.IntVar(&limit, "limit", 50, fmt.Sprintf("1 to %d", job.MaxListing))
 	f.StringVar(&cursor, "cursor", "", "go on where a list with the same flags ended")
+	_ = c.RegisterFlagCompletionFunc("queue", queueNames(s)) // the flag is there
 	return c
 }
 

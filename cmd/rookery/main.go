@@ -88,7 +88,7 @@ not allow it, 5 not let in, 6 Postgres does not answer.`,
 	group(root)
 	root.AddCommand(
 		serveCommand(&s), relayCommand(&s), workerCommand(&s), pushCommand(&s), webhooksCommand(&s), migrateCommand(&s), enqueueCommand(&s),
-		jobsCommand(&s), queuesCommand(&s), workersCommand(&s), doctorCommand(&s), sealsCommand(&s), keysCommand(&s), operationsCommand(&s), devCommand(), benchCommand(&s),
+		jobsCommand(&s), queuesCommand(&s), workersCommand(&s), topCommand(&s), eventsCommand(&s), doctorCommand(&s), sealsCommand(&s), keysCommand(&s), operationsCommand(&s), devCommand(), benchCommand(&s),
 		versionCommand(&s), configCommand(&s), healthcheckCommand(&s), openapiCommand(),
 	)
 	return root

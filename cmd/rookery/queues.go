@@ -64,7 +64,7 @@ func queuesCommand(s *settings) *cobra.Command {
 // queueAction is a command about the one queue that it is given.
 func queueAction(s *settings, use, short string, do func(context.Context, *rookery.Jobs, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " QUEUE", Short: short, Args: oneArg,
+		Use: use + " QUEUE", Short: short, Args: oneArg, ValidArgsFunction: queueNames(s),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := job.CheckQueueName(args[0]); err != nil {
 				return &usageError{err}
