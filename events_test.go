@@ -114,6 +114,7 @@ func follow(t *testing.T, base, id string) *follower {
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("stream = %v, %v", res, err)
 	}
+	t.Cleanup(func() { _ = res.Body.Close() })
 	in := bufio.NewScanner(res.Body)
 	in.Buffer(nil, 1<<20)
 	return &follower{T: t, in: in, close: func() { _ = res.Body.Close() }}

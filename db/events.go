@@ -34,7 +34,7 @@ func (s *Store) Events(ctx context.Context, from job.EventCursor, detail bool) (
 		if err != nil {
 			return err
 		}
-		settles := false
+		var settles bool
 		if p, settles = follow(from, gate); p.Gap {
 			return nil
 		}

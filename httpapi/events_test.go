@@ -129,7 +129,7 @@ func TestEvents_ComeAndGoOnWhereTheyEnded(t *testing.T) {
 	f.add(done(1, "mail"))
 	_, url := eventServer(t, &fakeJobs{}, Options{Events: f})
 	a := listen(t, url, "?kind=welcome", "", "")
-	if got := a.res.Header.Get("Content-Type"); a.res.StatusCode != 200 || got != "text/event-stream" {
+	if got := a.res.Header.Get("Content-Type"); a.res.StatusCode != http.StatusOK || got != "text/event-stream" {
 		t.Fatalf("answer = %d %s", a.res.StatusCode, got)
 	}
 	a.want(`resync {"reason":"start"}`)

@@ -75,7 +75,7 @@ func TestLoads_AreSharedForASecond(t *testing.T) {
 		var asked atomic.Int64
 		ask := func(context.Context) ([]job.QueueStats, error) {
 			asked.Add(1)
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 			return []job.QueueStats{{Ready: asked.Load()}}, nil
 		}
 		var all sync.WaitGroup
@@ -87,11 +87,11 @@ func TestLoads_AreSharedForASecond(t *testing.T) {
 			})
 		}
 		all.Wait()
-		time.Sleep(figuresFor - time.Millisecond)
+		<-time.After(figuresFor - time.Millisecond)
 		if _, err := l.get(t.Context(), ask); err != nil || asked.Load() != 1 {
 			t.Errorf("asked %d times within a second (%v), want once", asked.Load(), err)
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		if got, err := l.get(t.Context(), ask); err != nil || got[0].Ready != 2 {
 			t.Errorf("get after a second = %+v, %v, want a new answer", got, err)
 		}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/penguinmails/rookery/internal/devstack/devtest"
 )
 
 // screen is what a program has written to a terminal.
@@ -41,11 +43,7 @@ func (s *screen) last() string {
 
 func (s *screen) until(t *testing.T, what string, seen func(last string) bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !seen(s.last()); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the screen does not show %s: %q", what, s.last())
-		}
-	}
+	devtest.Until(t, 30*time.Second, "the screen shows "+what, func() (bool, error) { return seen(s.last()), nil })
 }
 
 // fits reports whether a drawing keeps within a terminal.
