@@ -121,7 +121,17 @@ func happenings() []happening {
 			}
 			unfiled(s)
 		}},
+		{event: job.EventCancel, name: "of many", do: byHand((*world).cancelMany), leaves: func(s, is *traces) {
+			if s.Ready+s.Scheduled == 0 {
+				s.Cancels = 1
+			}
+			unfiled(s)
+		}},
 		{event: job.EventRedrive, do: byHand((*world).redrive), leaves: func(s, _ *traces) {
+			s.FailureCount, s.LostCount, s.DeadLetters, s.Reason = 0, 0, 0, ""
+			ready(s, "100")
+		}},
+		{event: job.EventRedrive, name: "of many", do: byHand((*world).redriveMany), leaves: func(s, _ *traces) {
 			s.FailureCount, s.LostCount, s.DeadLetters, s.Reason = 0, 0, 0, ""
 			ready(s, "100")
 		}},
@@ -130,6 +140,19 @@ func happenings() []happening {
 
 func (w *world) cancel(ctx context.Context, id int64) (bool, error)  { return w.Cancel(ctx, id) }
 func (w *world) redrive(ctx context.Context, id int64) (bool, error) { return w.Redrive(ctx, id) }
+
+func (w *world) cancelMany(ctx context.Context, id int64) (bool, error) {
+	return w.changeMany(ctx, job.ActionCancel, id)
+}
+
+func (w *world) redriveMany(ctx context.Context, id int64) (bool, error) {
+	return w.changeMany(ctx, job.ActionRedrive, id)
+}
+
+func (w *world) changeMany(ctx context.Context, action job.Action, id int64) (bool, error) {
+	changed, err := w.ChangeMany(ctx, job.Actor{Principal: "local"}, action, []int64{id})
+	return err == nil && changed[0].Done, err
+}
 
 // bring makes a job that has been handed out once and is now in status s. A queued
 // one has been put back: whoever still holds its attempt must not move it.

@@ -1,4 +1,4 @@
--- What became of jobs, for those who listen (00018_events.sql). On a pool whose plans
+-- What became of jobs, for those who listen (00016_events.sql). On a pool whose plans
 -- are not pinned.
 
 -- name: OpenEventGate :exec

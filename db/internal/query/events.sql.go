@@ -265,7 +265,7 @@ type OpenEventGateParams struct {
 	KeepMs int64
 }
 
-// What became of jobs, for those who listen (00018_events.sql). On a pool whose plans
+// What became of jobs, for those who listen (00016_events.sql). On a pool whose plans
 // are not pinned.
 // Has transitions noted for so long from now on, and kept for long. A gate that had been
 // shut is opened anew.

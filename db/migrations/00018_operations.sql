@@ -40,6 +40,7 @@ CREATE FUNCTION outbox.cancel_many(ids bigint[]) RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     known record;
+    done  bigint[];
     told  boolean;
 BEGIN
     IF cardinality(ids) > 1000 THEN
@@ -79,8 +80,10 @@ BEGIN
             ON CONFLICT DO NOTHING;
             told := true;
         END IF;
+        done := done || known.id;
         RETURN NEXT known.id;
     END LOOP;
+    PERFORM outbox.note(done);
     IF told THEN
         PERFORM outbox.wake();
     END IF;
@@ -95,7 +98,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     known record;
     over  bigint[];
-    sent  boolean;
+    done  bigint[];
 BEGIN
     IF cardinality(ids) > 1000 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s ids, must be at most 1000', cardinality(ids));
@@ -116,7 +119,6 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END LOOP;
 
-    sent := false;
     FOR known IN
         SELECT j.id
         FROM outbox.jobs AS j
@@ -130,10 +132,11 @@ BEGIN
         WHERE j.id = known.id AND j.status IN ('dead', 'cancelled', 'completed');
         CONTINUE WHEN NOT FOUND; -- another redrive was first; its row or ours dies at the claim's guard
         DELETE FROM outbox.dead_letters AS d WHERE d.job_id = known.id;
-        sent := true;
+        done := done || known.id;
         RETURN NEXT known.id;
     END LOOP;
-    IF sent THEN
+    PERFORM outbox.note(done);
+    IF done IS NOT NULL THEN
         PERFORM outbox.wake();
     END IF;
 END $$;
