@@ -117,6 +117,30 @@ func SnoozeDelay(err error) (time.Duration, bool) {
 	return 0, false
 }
 
+type retryError struct {
+	delay time.Duration
+	err   error
+}
+
+func (e *retryError) Error() string { return e.err.Error() }
+
+func (e *retryError) Unwrap() error { return e.err }
+
+func (e *retryError) wish() (OutcomeKind, time.Duration) { return Failed, e.delay }
+
+// RetryIn, returned by a handler, fails the attempt with err, which is not nil, and has
+// the next one wait for d instead of the backoff of its kind. d is brought into 0 … 1 year.
+func RetryIn(d time.Duration, err error) error { return &retryError{ClampDelay(d), err} }
+
+// RetryDelay returns the delay that err asks for with [RetryIn], and whether it does.
+func RetryDelay(err error) (time.Duration, bool) {
+	var r *retryError
+	if errors.As(err, &r) {
+		return r.delay, true
+	}
+	return 0, false
+}
+
 type endError struct {
 	outcome OutcomeKind
 	err     error

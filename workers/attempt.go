@@ -16,6 +16,7 @@ type attempt struct {
 	job   Job
 	queue *queue
 	route *route
+	alone bool         // nothing is to run beside it here
 	epoch int64        // in which it was taken, or an earlier one: that of its take's token
 	fence atomic.Int64 // the dispatch_id it has now: holding it in Postgres gives it another
 
@@ -94,6 +95,9 @@ func (a *attempt) judge(err error, ran time.Duration) (o job.Outcome) {
 	if err == nil {
 		return job.Outcome{Ref: a.ref(), Kind: job.Succeeded, Ran: ran}
 	}
+	if errors.Is(err, ErrUnseen) || errors.Is(err, ErrAbandoned) {
+		return job.OutcomeOf(a.ref(), job.Snooze(0), ran, 0) // see desert
+	}
 	cause := a.endedBy()
 	o = job.OutcomeOf(a.ref(), err, ran, 0)
 	if o.Kind != job.Failed {
@@ -107,7 +111,9 @@ func (a *attempt) judge(err error, ran time.Duration) (o job.Outcome) {
 	case errors.Is(cause, job.ErrTimeout) && !errors.Is(err, job.ErrTimeout):
 		o.Error = job.ErrorText(fmt.Sprintf("%s after %s: %s", job.ErrTimeout, a.route.timeout, err))
 	}
-	o.Delay = job.ClampDelay(a.route.backoff(a.failures()))
+	if _, own := job.RetryDelay(err); !own {
+		o.Delay = job.ClampDelay(a.route.backoff(a.failures()))
+	}
 	var p *panicError
 	if errors.As(err, &p) {
 		o.Stack = job.ErrorText(string(p.stack))

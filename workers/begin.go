@@ -25,6 +25,7 @@ func (w *Worker) begin(base context.Context, waiting []*attempt) []*attempt {
 			w.crew.begin(a)
 		case gone:
 			a.cancel(job.ErrLeaseLost)
+			w.o.Demand.took(-1)
 		default:
 			rest := copy(waiting, waiting[i:])
 			clear(waiting[rest:])
@@ -36,7 +37,7 @@ func (w *Worker) begin(base context.Context, waiting []*attempt) []*attempt {
 }
 
 func aloneLast(a *attempt) int {
-	if a.job.Alone {
+	if a.alone {
 		return 1
 	}
 	return 0

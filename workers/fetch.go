@@ -39,6 +39,10 @@ func (w *Worker) fetch(ctx, life context.Context) []*attempt {
 			f.waiting = w.begin(f.base, f.waiting) //nolint:contextcheck // base is ctx without its end
 			continue
 		}
+		if w.o.Demand.atMost(1) == 0 {
+			w.settle(ctx, life)
+			continue
+		}
 		w.gather(ctx)
 		w.listen(ctx, &f)
 		more, got := w.round(life, &f)
@@ -46,7 +50,7 @@ func (w *Worker) fetch(ctx, life context.Context) []*attempt {
 		if got {
 			f.quiet.reset()
 		}
-		if len(f.waiting) == 0 && (!more || !got) {
+		if len(f.waiting) == 0 && (!more || !got) && w.o.Demand.atMost(1) > 0 {
 			w.idle(ctx, &f)
 		}
 	}
@@ -78,6 +82,7 @@ func (w *Worker) roomy(waiting int) bool {
 func (w *Worker) awaitRoom(ctx context.Context) {
 	select {
 	case <-w.held.freed:
+	case <-w.o.Demand.rising():
 	case <-ctx.Done():
 	}
 }
@@ -109,7 +114,7 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 	// Attempts that end meanwhile become outcomes: the sum of both, which only
 	// Postgres brings down, is what keeps the buffer from growing past its limit.
 	c := w.held.counts()
-	free := w.o.Concurrency - max(c.running, c.running+c.outcomes-w.o.Buffer+1)
+	free := w.o.Demand.atMost(w.o.Concurrency - max(c.running, c.running+c.outcomes-w.o.Buffer+1))
 	f.at = time.Now()
 	queues := w.order.next()
 	for i, q := range queues {
@@ -131,6 +136,7 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 		if ask(life, q, min(limit, job.MaxBatch), f) {
 			more = true
 		}
+		w.o.Demand.took(len(f.waiting) - before)
 		got = got || len(f.waiting) > before
 	}
 	return more, got
@@ -249,6 +255,9 @@ func (w *Worker) accept(ctx context.Context, q *queue, t job.Taken, sent time.Ti
 	for _, ref := range t.Broken {
 		e := job.Envelope{ID: ref.ID, DispatchID: ref.DispatchID, QueueName: q.name}
 		list = append(list, newAttempt(&e, q, w.routes.find(q.name, ""), r))
+	}
+	for _, a := range list {
+		a.alone = a.job.Alone && w.o.Demand == nil
 	}
 	w.held.add(list, sent)
 	w.metrics.taken.WithLabelValues(q.name).Add(float64(n))

@@ -76,11 +76,11 @@ func (h *held) admit(a *attempt, now time.Time) (ok, gone bool) {
 		h.removeLocked(a)
 		return false, true
 	}
-	if h.running >= h.slots || h.alone || a.job.Alone && h.running > h.leaked {
+	if h.running >= h.slots || h.alone || a.alone && h.running > h.leaked {
 		return false, false
 	}
 	h.running++
-	h.alone = a.job.Alone
+	h.alone = a.alone
 	a.state, a.began = running, now
 	return true, false
 }
@@ -98,7 +98,7 @@ func (h *held) finish(a *attempt, o *job.Outcome) bool {
 	if a.leaked {
 		h.leaked--
 	}
-	if a.job.Alone && !a.leaked {
+	if a.alone && !a.leaked {
 		h.alone = false
 	}
 	enough := h.slots-h.running >= h.wanted || h.running == h.leaked

@@ -55,6 +55,13 @@ type Options struct {
 	FlushEvery  time.Duration // how long an outcome waits for company; while hundreds come ten times as long, at most 50 ms; 0 means 5 ms
 	Buffer      int           // outcomes waiting for Postgres at which taking stops; 0 means 4 × Concurrency + 500
 
+	// For a worker that hands its attempts on to somebody else, such as package pull does.
+	Demand *Demand // it takes what is wanted, and runs no job alone; nil: whatever it has slots for
+	// Judged is called with what became of a job whose attempt has ended: its status, or ""
+	// when Postgres refused the outcome, because the attempt was over. It must not block.
+	// An attempt that is not judged, see [ErrUnseen] and [ErrAbandoned], is not heard of.
+	Judged func(j *Job, now job.Status)
+
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Logger     *slog.Logger          // nil: nothing is logged
 	// Who makes spans; nil: the process's (otel.SetTracerProvider). An attempt has a trace

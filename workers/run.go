@@ -31,6 +31,10 @@ func (w *Worker) run(a *attempt) {
 // finish judges a returned handler and gives back its slot. A crash between here
 // and reconcile loses the outcome, and the job runs again.
 func (w *Worker) finish(ctx context.Context, a *attempt, err error, ran time.Duration) {
+	if err != nil && w.desert(ctx, a, err) {
+		a.cancel(nil)
+		return
+	}
 	o := a.judge(err, ran)
 	first := w.held.finish(a, &o)
 	a.cancel(nil)

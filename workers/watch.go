@@ -101,7 +101,7 @@ func (h *held) lookLocked(a *attempt, now time.Time, s *sight) {
 func (h *held) leakLocked(a *attempt, s *sight) {
 	a.leaked = true
 	h.leaked++
-	if a.job.Alone {
+	if a.alone {
 		h.alone = false
 	}
 	s.leaked = append(s.leaked, a)

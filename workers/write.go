@@ -141,6 +141,9 @@ func (w *Worker) conclude(ctx context.Context, b batch, verdicts []job.Verdict) 
 			result = resultStale
 			w.log.DebugContext(ctx, "outcome refused, the attempt is over", keyJob, o.Ref.ID, keyDispatch, o.Ref.DispatchID, keyOutcome, string(o.Kind))
 		}
+		if w.o.Judged != nil {
+			w.o.Judged(&a.job, now)
+		}
 		lag = max(lag, w.count(a, o, result, at))
 	}
 	if lag >= 0 {
@@ -172,6 +175,9 @@ func (w *Worker) convict(ctx context.Context, b batch, data *job.DataError) erro
 		// Its lease ends and a relay takes the job back.
 		w.log.ErrorContext(ctx, "outcome refused by postgres twice, left to its lease", keyJob, o.Ref.ID, keyDispatch, o.Ref.DispatchID, keyError, again)
 		a.route.series.results[resultUnwritable].Inc()
+		if w.o.Judged != nil {
+			w.o.Judged(&a.job, "")
+		}
 		w.held.conclude(b)
 	default:
 		w.held.putBack(b)
