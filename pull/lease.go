@@ -1,0 +1,155 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+	"github.com/penguinmails/rookery/workers"
+)
+
+// lease is a client's right to one attempt, which a worker of this server holds.
+type lease struct {
+	hub    *Hub
+	desk   *desk
+	id     string
+	job    *workers.Job
+	length time.Duration // as it was asked for
+
+	// Guarded by hub.mu.
+	expires time.Time
+	verb    job.LeaseVerb // what the client, the first to do so, ended it by; "": nothing
+	answer  error         // what the handler is to return for that
+	end     string        // how it ended, one of the outcomes in metrics.go; "": it has not
+	endedAt time.Time
+	status  job.Status // Postgres' verdict, once judged is closed; "": it was over
+
+	wake   chan struct{} // to the handler: expires or answer has changed
+	judged chan struct{} // closed with the verdict of verb
+}
+
+func newLease(d *desk, j *workers.Job, length time.Duration) *lease {
+	return &lease{
+		hub: d.hub, desk: d, id: job.NewLeaseID(d.queue, j.Ref()), job: j, length: length, expires: time.Now().Add(length),
+		wake: make(chan struct{}, 1), judged: make(chan struct{}),
+	}
+}
+
+// live is the handler's time: it returns when the lease has ended, with what that means
+// for the attempt.
+func (l *lease) live(ctx context.Context) error {
+	t := time.NewTimer(l.length)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.hub.mu.Lock()
+			defer l.hub.mu.Unlock()
+			return l.hub.finishLocked(l, context.Cause(ctx))
+		case <-l.wake:
+		case <-t.C:
+		}
+		left, answer := l.hub.look(l, time.Now())
+		if left <= 0 {
+			return answer
+		}
+		t.Reset(left)
+	}
+}
+
+// look returns how long l has to live, or, with nothing left, how it ended.
+func (h *Hub) look(l *lease, now time.Time) (left time.Duration, answer error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if left = l.expires.Sub(now); left > 0 && l.verb == "" {
+		return left, nil
+	}
+	return 0, h.finishLocked(l, workers.ErrAbandoned)
+}
+
+// finishLocked ends l: by what the client has said or, if it has said nothing, by cause.
+func (h *Hub) finishLocked(l *lease, cause error) error {
+	answer := l.answer
+	if l.verb == "" {
+		answer, l.end = cause, endOf(cause)
+	} else {
+		l.end = string(l.verb)
+	}
+	l.endedAt = time.Now()
+	l.desk.leases--
+	h.live--
+	if l.verb == verbUnseen {
+		delete(h.leases, l.id) // nobody knows its token
+	} else {
+		h.ended = append(h.ended, l)
+	}
+	h.forgetLocked(l.endedAt)
+	h.m.ended.WithLabelValues(l.desk.queue, l.end).Inc()
+	return answer
+}
+
+// verbUnseen ends a lease of which no client has heard.
+const verbUnseen job.LeaseVerb = "unseen"
+
+func endOf(cause error) string {
+	switch {
+	case errors.Is(cause, workers.ErrAbandoned):
+		return endExpired
+	case errors.Is(cause, job.ErrCancelled):
+		return endCancelled
+	case errors.Is(cause, job.ErrShutdown):
+		return endShutdown
+	}
+	return endLost
+}
+
+// How long, and how many, ended leases are remembered, so that a heartbeat can tell a
+// job that was called off from one that was lost, and an ack that is sent again has the
+// same answer.
+const (
+	rememberFor  = 2 * time.Minute
+	rememberMost = 20_000
+)
+
+// forgetLocked forgets leases that ended long ago.
+func (h *Hub) forgetLocked(now time.Time) {
+	n := 0
+	for n < len(h.ended) && (len(h.ended)-n > rememberMost || now.Sub(h.ended[n].endedAt) >= rememberFor) {
+		if h.leases[h.ended[n].id] == h.ended[n] {
+			delete(h.leases, h.ended[n].id)
+		}
+		h.ended[n] = nil
+		n++
+	}
+	h.ended = h.ended[n:]
+}
+
+// endLocked has the handler return answer for verb, unless the lease has ended already.
+func (l *lease) endLocked(verb job.LeaseVerb, answer error) bool {
+	if l.verb != "" || l.end != "" {
+		return false
+	}
+	l.verb, l.answer = verb, answer
+	l.poke()
+	return true
+}
+
+func (l *lease) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// judge takes Postgres' verdict on the attempt of j.
+func (h *Hub) judge(queue string, j *workers.Job, now job.Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.leases[job.NewLeaseID(queue, j.Ref())]
+	if l == nil || l.job != j || l.verb == "" {
+		return
+	}
+	l.status = now
+	close(l.judged)
+}
