@@ -26,7 +26,8 @@ import (
 func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, error) {
 	o := s.apiOptions(withoutRelays)
 	s.addKeys(&o)
-	if err := s.addSpool(&o); err != nil {
+	err := s.addSpool(&o)
+	if err != nil {
 		return nil, err
 	}
 	client, err := s.config.pushClient()
@@ -39,6 +40,9 @@ func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, err
 	}
 	if r != nil {
 		o.Express = express{r}
+	}
+	if o.Pull, err = s.puller(); err != nil {
+		return nil, err
 	}
 	if !s.config.UI.Off {
 		jobs, err := s.Jobs(ctx)

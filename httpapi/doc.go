@@ -152,6 +152,12 @@
 //	422 invalid_queue           as invalid_job, of a change of a queue
 //	422 invalid_request         as invalid_job, of a bulk change, or of a request that has no fields
 //	422 invalid_endpoint        as invalid_job, of an endpoint
+//	404 lease_not_found         no lease's id, or of a queue that the key is not for
+//	409 lease_lost              the attempt is over, or the token is not that of the lease
+//	409 lease_elsewhere         another server has the lease, and only that one can extend it
+//	429 too_many_waiters        so many requests wait for jobs already; Retry-After
+//	429 too_many_leases         the server has as many leases as it may; Retry-After
+//	429 too_many_queues         the server hands out as many queues as it may; Retry-After
 //	422 idempotency_key_reused  the Idempotency-Key came with another body before
 //	499 client_closed_request   only in metrics and log
 //	500 internal_error          a fault of ours; the log has it under request_id

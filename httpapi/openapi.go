@@ -37,6 +37,9 @@ func (o Options) areas() []string {
 	if o.Events != nil {
 		areas = append(areas, "events")
 	}
+	if o.Pull != nil {
+		areas = append(areas, "pull")
+	}
 	if o.KeyAdmin != nil {
 		areas = append(areas, "keys")
 	}

@@ -77,6 +77,9 @@ type Options struct {
 	Endpoints Endpoints
 	// Events is what became of jobs, for those who listen; nil leaves their routes out.
 	Events Events
+	// Pull hands jobs to workers that ask for them; with nil its routes are not there, and
+	// only [Server.Run] has it hand out any.
+	Pull Puller
 	// UI makes what is served below /ui/; nil: there is nothing. While a key is needed it
 	// has to find out by itself who asks, by the door that it is given.
 	UI func(*Door) (UI, error)

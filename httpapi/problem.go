@@ -47,6 +47,12 @@ const (
 	codeTooManyWaits     = "too_many_waits"
 	codeInvalidEndpoint  = "invalid_endpoint"
 	codeEndpointNotFound = "endpoint_not_found"
+	codeLeaseNotFound    = "lease_not_found"
+	codeLeaseLost        = "lease_lost"
+	codeLeaseElsewhere   = "lease_elsewhere"
+	codeTooManyWaiters   = "too_many_waiters"
+	codeTooManyLeases    = "too_many_leases"
+	codeTooManyQueues    = "too_many_queues"
 )
 
 // The codes of single faults within an invalid_… problem.

@@ -105,6 +105,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Events != nil {
 		s.eventRoutes(e)
 	}
+	if s.o.Pull != nil {
+		s.pullRoutes(e)
+	}
 	s.docRoutes(e)
 	if s.ui != nil {
 		s.routesUI(e)

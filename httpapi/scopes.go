@@ -40,6 +40,7 @@ func routeAccess() map[route]access {
 	reads := access{scope: job.ScopeJobsRead}
 	writes := access{scope: job.ScopeJobsWrite}
 	queues := access{scope: job.ScopeQueuesAdmin}
+	pulls := access{scope: job.ScopeWorker} // each asks of which queue the lease is
 	return map[route]access{
 		{get, routeLive}:         {},
 		{get, routeReady}:        {},
@@ -73,6 +74,13 @@ func routeAccess() map[route]access {
 		{post, "/v1/jobs/:id/redrive"}:    writes,
 		{post, "/v1/jobs/:id/clone"}:      writes,
 		{del, "/v1/jobs/:id"}:             writes,
+		{post, routeLease}:                pulls,
+		{post, routeLeaseBatch}:           pulls,
+		{post, routeBeat}:                 pulls,
+		{post, "/v1/leases/:id/ack"}:      pulls,
+		{post, "/v1/leases/:id/nack"}:     pulls,
+		{post, "/v1/leases/:id/extend"}:   pulls,
+		{post, "/v1/leases/:id/release"}:  pulls,
 		{post, "/v1/queues/:name/pause"}:  queues,
 		{post, "/v1/queues/:name/resume"}: queues,
 		{patch, "/v1/queues/:name"}:       queues,

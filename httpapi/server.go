@@ -210,6 +210,12 @@ func (s *Server) Run(ctx context.Context) error {
 		o := &operator{work: s.o.Bulk.Work, holder: newHolder(), wake: s.operate, log: s.log, failpoint: s.o.Failpoint}
 		draining.Go(func() { o.run(drainCtx) })
 	}
+	pulled := make(chan error, 1) // 1: as served
+	if s.o.Pull != nil {
+		go func() { pulled <- s.o.Pull.Run(drainCtx) }()
+	} else {
+		pulled <- nil
+	}
 	served := make(chan error, 1) // 1: Serve's goroutine ends even if nobody reads
 	serve := srv.Serve
 	if s.cert != nil {
@@ -220,8 +226,13 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "http api listens", logAddr, s.Addr())
 	select {
 	case err := <-served:
-		return fmt.Errorf("http api: serve: %w", errors.Join(err, srv.Close()))
+		stopDraining()
+		return fmt.Errorf("http api: serve: %w", errors.Join(err, srv.Close(), <-pulled))
 	case <-ctx.Done():
+	}
+	// Who has a lease still comes to end it.
+	if err := <-pulled; err != nil {
+		s.log.WarnContext(ctx, "leases were left behind", logError, err)
 	}
 	limit, cancel := context.WithTimeout(base, shutdownTimeout)
 	defer cancel()

@@ -178,16 +178,7 @@ func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, e
 		return nil, err
 	}
 	if opened {
-		select {
-		case h.opening <- d:
-		case <-h.closing:
-		case <-ctx.Done():
-			h.mu.Lock() // nobody works at it
-			if h.desks[r.QueueName] == d {
-				delete(h.desks, r.QueueName)
-			}
-			h.mu.Unlock()
-		}
+		h.open(ctx, d, r.Wait)
 	}
 	h.await(ctx, w, r.Wait)
 	got := d.leave(w)
@@ -207,6 +198,26 @@ func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, e
 		jobs = append(jobs, h.leased(l, t))
 	}
 	return jobs, nil
+}
+
+// open has Run put a worker to d. One that does not run, of a handler that is served by
+// somebody else, is not waited for longer than for jobs.
+func (h *Hub) open(ctx context.Context, d *desk, wait time.Duration) {
+	t := time.NewTimer(wait + time.Second)
+	defer t.Stop()
+	select {
+	case h.opening <- d:
+		return
+	case <-h.closing:
+		return
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.desks[d.queue] == d { // nobody works at it
+		delete(h.desks, d.queue)
+	}
 }
 
 // enter has w wait for jobs of a queue. opened: the queue's worker is yet to be run.

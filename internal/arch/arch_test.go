@@ -25,7 +25,7 @@ const (
 
 // folders are those of design section 12 that must be there, each with a package.
 var folders = []string{
-	"job", "outbox", "db", "relay", "workers", "push", "httpapi", "cmd/rookery", "internal/redisq", "internal/devstack",
+	"job", "outbox", "db", "relay", "workers", "pull", "push", "httpapi", "cmd/rookery", "internal/redisq", "internal/devstack",
 }
 
 // pkg is what go list says of one package.

@@ -12,7 +12,7 @@ import (
 )
 
 // logged are the folders whose lines docs/logging.md describes.
-var logged = []string{".", "cmd/rookery", "db", "httpapi", "internal/minutes", "internal/oidc", "internal/redisq", "outbox", "push", "relay", "workers"}
+var logged = []string{".", "cmd/rookery", "db", "httpapi", "internal/minutes", "internal/oidc", "internal/redisq", "outbox", "pull", "push", "relay", "workers"}
 
 // keysAfter says, for each method of a *slog.Logger, how many arguments stand before
 // the keys and values.

@@ -1,0 +1,139 @@
+package rookery_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/penguinmails/rookery"
+	"github.com/penguinmails/rookery/internal/devstack/devtest"
+	"github.com/penguinmails/rookery/job"
+)
+
+// pullServer runs what rookery serve runs, and returns its address and how to stop it.
+func pullServer(t *testing.T, c rookery.Config) (url string, stop func()) {
+	t.Helper()
+	c.HTTPAddr = "127.0.0.1:0"
+	svc, err := rookery.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := svc.Relay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := svc.API(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 2) // one of each
+	go func() { ended <- r.Run(ctx) }()
+	go func() { ended <- api.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Errorf("server ended with %v", err)
+			}
+		}
+		_ = svc.Close()
+	}
+	t.Cleanup(stop)
+	return "http://" + api.Addr(), stop
+}
+
+func call(t *testing.T, url string, body any) (status int, answer map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(url, "application/json", bytes.NewReader(text)) //nolint:noctx // a test's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err = io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return resp.StatusCode, answer
+}
+
+// lease inserts a job and leases it.
+func lease(t *testing.T, url string) (id int64, path string, token map[string]any) {
+	t.Helper()
+	if status, a := call(t, url+"/v1/jobs", map[string]any{"queue_name": "pull", "kind": "k", "payload": map[string]int{"n": 1}}); status != 201 {
+		t.Fatalf("insert = %d %v", status, a)
+	}
+	for range 5 {
+		_, a := call(t, url+"/v1/queues/pull/lease", map[string]any{"worker_id": "w", "max": 5, "wait": "10s", "lease": "10s"})
+		if jobs, _ := a["jobs"].([]any); len(jobs) == 1 {
+			j := jobs[0].(map[string]any)
+			return int64(j["id"].(float64)), "/v1/leases/" + j["lease_id"].(string), map[string]any{"lease_token": j["lease_token"]}
+		}
+	}
+	t.Fatal("no job was leased")
+	return 0, "", nil
+}
+
+// Any server takes an ack, once; a wrong token and a second verb are refused.
+func TestPull_TwoServers(t *testing.T) {
+	t.Parallel()
+	c := rookery.Config{DatabaseURL: devtest.Postgres(t), RedisURL: devtest.Redis(t)}
+	one, stop := pullServer(t, c)
+	two, _ := pullServer(t, c)
+	want := func(url string, body any, status int, field, value string) {
+		t.Helper()
+		if got, a := call(t, url, body); got != status || a[field] != value {
+			t.Errorf("POST %s = %d %v, want %d with %s %s", url, got, a, status, field, value)
+		}
+	}
+
+	_, path, token := lease(t, one)
+	want(one+path+"/ack", map[string]string{"lease_token": "AAAAAAAAAAAAAAAAAAAAAA"}, 409, "code", "lease_lost")
+	want(two+path+"/extend", token, 409, "code", "lease_elsewhere")
+	want(one+path+"/ack", token, 200, "status", string(job.Completed))
+	want(one+path+"/ack", token, 200, "status", string(job.Completed)) // sent again
+	want(two+path+"/ack", token, 200, "status", string(job.Completed))
+	want(two+path+"/nack", map[string]any{"lease_token": token["lease_token"], "error": map[string]string{"message": "m"}}, 409, "code", "lease_lost")
+
+	_, path, token = lease(t, one)
+	want(two+path+"/nack", map[string]any{"lease_token": token["lease_token"], "error": map[string]string{"message": "m"}, "dead": true}, 200, "status", string(job.Dead))
+	want(one+path+"/ack", token, 409, "code", "lease_lost") // stale
+
+	_, path, token = lease(t, one)
+	want(one+path+"/release", token, 200, "status", string(job.Queued))
+	_, a := call(t, one+"/v1/queues/pull/lease", map[string]any{"worker_id": "w", "wait": "10s"})
+	if jobs, _ := a["jobs"].([]any); len(jobs) != 1 {
+		t.Fatalf("leased %v after a release, want the job", a)
+	}
+	want(two+path+"/ack", token, 409, "code", "lease_lost") // its fence has moved
+
+	stop() // what is leased goes back
+	for end := time.Now().Add(30 * time.Second); ; {
+		_, a := call(t, two+"/v1/queues/pull/lease", map[string]any{"worker_id": "v", "wait": "10s"})
+		if jobs, _ := a["jobs"].([]any); len(jobs) == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the job of a server that stopped did not come back")
+		}
+	}
+}
