@@ -128,7 +128,13 @@ func (p *process) metric(name, label string) float64 {
 	p.t.Helper()
 	p.says(30*time.Second, "http api listens")
 	_, rest, _ := strings.Cut(p.err.String(), "http api listens\" addr=")
-	text := get(p.t, "http://"+strings.Fields(rest)[0]+"/metrics")
+	return p.served("http://"+strings.Fields(rest)[0], name, label)
+}
+
+// served is metric for a process whose address is known.
+func (p *process) served(base, name, label string) float64 {
+	p.t.Helper()
+	text := get(p.t, base+"/metrics")
 	sum := 0.0
 	for line := range strings.Lines(text) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
