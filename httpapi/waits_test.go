@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -73,9 +74,9 @@ func TestWaits_OneAsksForAll(t *testing.T) {
 		wait("b", 1, time.Minute)
 		wait("c", 2, time.Minute)
 		wait("in vain", 3, 40*time.Second)
-		time.Sleep(9 * time.Second)
+		time.Sleep(9 * time.Second) //nolint:forbidigo // of the bubble
 		f.end(1)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // of the bubble
 		f.end(2)
 		all.Wait()
 		for who, about := range map[string]time.Duration{"leaves early": 3 * time.Second, "a": 9 * time.Second, "b": 9 * time.Second, "c": 19 * time.Second, "in vain": 40 * time.Second} {
@@ -157,15 +158,11 @@ func TestWaits_EndWithTheServer(t *testing.T) {
 		status <- res.StatusCode
 		_ = res.Body.Close()
 	}()
-	for start := time.Now(); time.Since(start) < 30*time.Second; { // until it waits
+	devtest.Until(t, 30*time.Second, "the request to wait", func() (bool, error) {
 		f.mu.Lock()
-		asks := f.asks
-		f.mu.Unlock()
-		if asks > 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+		defer f.mu.Unlock()
+		return f.asks > 0, nil
+	})
 	stop()
 	if got := <-status; got != http.StatusOK {
 		t.Errorf("the one that waited was answered with %d, want 200", got)

@@ -45,7 +45,8 @@ func (w *Worker) desert(ctx context.Context, a *attempt, err error) bool {
 // that waits and is said to run.
 func (h *held) desert(a *attempt, pristine bool) bool {
 	h.mu.Lock()
-	ok := a.state == running && a.row == nil && !a.leaked && !(pristine && (a.marked || a.lost))
+	touched := a.marked || a.lost
+	ok := a.state == running && a.row == nil && !a.leaked && (!pristine || !touched)
 	if ok {
 		h.running--
 		a.state = over
