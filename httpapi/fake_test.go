@@ -65,7 +65,10 @@ func (f *fakeJobs) Attempts(ctx context.Context, id int64) ([]job.Attempt, error
 }
 
 func (f *fakeJobs) Queues(ctx context.Context) ([]job.QueueStats, error) {
-	return f.queues, f.enter(ctx)
+	f.mu.Lock()
+	queues := f.queues
+	f.mu.Unlock()
+	return queues, f.enter(ctx)
 }
 
 type fakeExpress struct {
