@@ -131,6 +131,37 @@ func TestPull_RedisFlushed(t *testing.T) {
 	w.wantNoLosses(f)
 }
 
+// Redis is killed while clients have leases, and stays away: they ack and lease on, for
+// their server holds what they have in Postgres.
+func TestPull_RedisAway(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	w := newWorld(t, worldOptions{lease: 15 * time.Second})
+	_, base := w.serve()
+	held, others := newPuller(), newPuller()
+	w.insert(30, `{}`)
+	caught := held.leaseAll(t, base, 30, "5m")
+	if err := w.redis.Signal(kill); err != nil {
+		t.Fatal(err)
+	}
+	held.ackMany(t, base, caught[:10])
+	fresh := w.insert(50, `{}`)
+	stop := others.working(t, 2, base)
+	w.untilStatus(time.Minute, "completed", fresh)
+	// Longer than a lease, so that only Postgres can have renewed the others.
+	gone := time.Now()
+	devtest.Until(t, time.Minute, "a lease to pass", func() (bool, error) { return time.Since(gone) > w.lease+5*time.Second, nil })
+	held.ackMany(t, base, caught[10:20])
+	if err := w.redis.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.untilStatus(time.Minute, "completed", w.insert(50, `{}`))
+	held.ackMany(t, base, caught[20:])
+	f := w.verifyPulled(90*time.Second, allowance{}, held, others)
+	stop()
+	w.wantNoLosses(f)
+}
+
 // Clients hang up while they wait, at the moment when jobs come: these go to others at
 // once, save where the answer was on its way already, which only the lease can tell.
 func TestPull_ClientsHangUp(t *testing.T) {
