@@ -71,11 +71,31 @@ func (d *desk) hand(j *workers.Job) *lease {
 	if len(w.got) == w.max {
 		d.waiting = slices.Delete(d.waiting, i, i+1)
 	}
+	w.poke()
+	if h.live >= h.o.Leases {
+		h.satisfyLocked()
+	}
+	return l
+}
+
+// satisfyLocked has all who wait be content with what they have: the server may give no
+// more. What is under way to them goes back.
+func (h *Hub) satisfyLocked() {
+	for _, d := range h.desks {
+		for _, w := range d.waiting {
+			d.demand.Add(len(w.got) - w.max)
+			w.max = len(w.got)
+			w.poke()
+		}
+		d.waiting = nil
+	}
+}
+
+func (w *waiter) poke() {
 	select {
 	case w.filled <- struct{}{}:
 	default:
 	}
-	return l
 }
 
 // enter has w wait.
