@@ -37,7 +37,14 @@ func newClient(t *testing.T, config rookery.Config) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{T: t, handler: api.Handler(), seen: map[string]bool{}}
+	return clientOf(t, api.Handler())
+}
+
+// clientOf asks a handler that leads to an API.
+func clientOf(t *testing.T, handler http.Handler) *client {
+	t.Helper()
+	var err error
+	c := &client{T: t, handler: handler, seen: map[string]bool{}}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "http://localhost/v1/openapi.json", nil)
 	c.handler.ServeHTTP(w, r)
@@ -220,7 +227,8 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 	c.call("getMetrics", "GET", "/metrics", "/metrics", "", 200)
 	c.call("getOpenAPI", "GET", "/v1/openapi.json", "/v1/openapi.json", "", 200)
 	c.call("getDocs", "GET", "/v1/docs", "/v1/docs", "", 200)
-	c.sawAll("insertJob 202", "insertJob 503", "insertJobs 202", "insertJobs 503", "getJob 304", "getSpooled 200", "readyz 503", "cancelJob 404", "redriveJob 404", "getOperation 304")
+	c.sawAll("insertJob 202", "insertJob 503", "insertJobs 202", "insertJobs 503", "getJob 304", "getSpooled 200", "readyz 503", "cancelJob 404", "redriveJob 404", "getOperation 304",
+		"leaseJobs 200", "ackLease 200", "nackLease 200", "extendLease 200", "releaseLease 200", "settleLeases 200", "beatLeases 200")
 }
 
 // sawAll checks that every answer of the document was given, but for those that other

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +19,7 @@ import (
 )
 
 // pullServer runs what rookery serve runs, and returns its address and how to stop it.
-func pullServer(t *testing.T, c rookery.Config) (url string, stop func()) {
+func pullServer(t *testing.T, c rookery.Config) (base string, stop func()) {
 	t.Helper()
 	c.HTTPAddr = "127.0.0.1:0"
 	svc, err := rookery.Open(t.Context(), c)
@@ -136,4 +140,38 @@ func TestPull_TwoServers(t *testing.T) {
 			t.Fatal("the job of a server that stopped did not come back")
 		}
 	}
+}
+
+// The answers about leases are what the document says; TestAPI_AnswersAsItsDocumentSays
+// has all others.
+func TestPull_AnswersAsItsDocumentSays(t *testing.T) {
+	t.Parallel()
+	base, _ := pullServer(t, rookery.Config{DatabaseURL: devtest.Postgres(t), RedisURL: devtest.Redis(t)})
+	to, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := clientOf(t, httputil.NewSingleHostReverseProxy(to))
+	const pattern, nack = "/v1/leases/{id}/", `"error":{"type":"E","message":"m"},"retry_in":"1h"`
+	for _, end := range []struct{ operation, verb, more string }{{"ackLease", "ack", ""}, {"nackLease", "nack", "," + nack}, {"releaseLease", "release", ""}} {
+		_, path, key := lease(t, base)
+		id, token := strings.TrimPrefix(path, "/v1/leases/"), fmt.Sprintf(`"lease_token":%q`, key["lease_token"])
+		c.call("extendLease", "POST", pattern+"extend", path+"/extend", `{`+token+`,"lease":"1m"}`, 200)
+		c.call("beatLeases", "POST", "/v1/workers/{id}/heartbeat", "/v1/workers/w/heartbeat", `{"leases":[{"lease_id":"`+id+`",`+token+`}]}`, 200)
+		c.call(end.operation, "POST", pattern+end.verb, path+"/"+end.verb, `{`+token+end.more+`}`, 200)
+		c.call("extendLease", "POST", pattern+"extend", path+"/extend", `{`+token+`}`, 409)
+	}
+	// What was released.
+	text := c.call("leaseJobs", "POST", "/v1/queues/{name}/lease", "/v1/queues/pull/lease", `{"worker_id":"w","wait":"30s"}`, 200)
+	var got struct {
+		Jobs []struct {
+			ID    string `json:"lease_id"`
+			Token string `json:"lease_token"`
+		}
+	}
+	if err := json.Unmarshal(text, &got); err != nil || len(got.Jobs) != 1 {
+		t.Fatalf("leased %s, %v, want a job", text, err)
+	}
+	op := fmt.Sprintf(`{"op":"ack","lease_id":%q,"lease_token":%q}`, got.Jobs[0].ID, got.Jobs[0].Token)
+	c.call("settleLeases", "POST", "/v1/leases/batch", "/v1/leases/batch", `{"ops":[`+op+`,{"op":"ack","lease_id":"x","lease_token":"t"}]}`, 200)
 }
