@@ -81,8 +81,8 @@ bench-node: $(if $(and $(shell command -v node),$(shell command -v npm)),bench/n
 bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
 	cd bench/node && npm ci --no-audit --no-fund --loglevel=error
 
-ui-test: servers test/ui/node_modules/.package-lock.json ## the dashboard in a real browser; writes docs/screenshots
-	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || { apt-get update -q && apt-get install -qy chromium; }
+ui-test: servers test/ui/node_modules/.package-lock.json ## the dashboard in a real browser; writes docs/screenshots, or SCREENSHOTS/
+	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || { apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; }
 	node test/ui/run.mjs
 
 test/ui/node_modules/.package-lock.json: test/ui/package-lock.json
