@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/httpapi"
 	"github.com/penguinmails/rookery/httpapi/dashboard"
 	"github.com/penguinmails/rookery/job"
@@ -40,7 +41,7 @@ func (s *Service) dashboard(jobs *Jobs) func(*httpapi.Door) (httpapi.UI, error) 
 		if door.Locked() {
 			o.Door = doorway{door}
 		}
-		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h, Charts: jobs}, o)
+		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h, Charts: jobs, Operations: s.store}, o)
 	}
 }
 
@@ -99,7 +100,24 @@ func guestOf(g httpapi.Guest, err error) (dashboard.Guest, error) {
 // as puts jobs and queues into somebody's hands.
 func (h house) as(by job.Actor) dashboard.Hands {
 	a := h.As(by)
-	return dashboard.Hands{Jobs: a, Queues: a}
+	return dashboard.Hands{Jobs: a, Queues: a, Operations: operating{h.store, by}}
+}
+
+// operating does something to many jobs for somebody.
+type operating struct {
+	store *db.Store
+	by    job.Actor
+}
+
+// Start is [db.Store.StartOperation], for whichever server takes it up.
+func (o operating) Start(ctx context.Context, action job.Action, l job.Listing) (job.Operation, error) {
+	return o.store.StartOperation(ctx, o.by, action, l, "")
+}
+
+// Cancel is [db.Store.CancelOperation].
+func (o operating) Cancel(ctx context.Context, id int64) (bool, error) {
+	_, cancelled, err := o.store.CancelOperation(ctx, o.by, id)
+	return cancelled, err
 }
 
 // house is what the dashboard looks at.

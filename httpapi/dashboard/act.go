@@ -31,11 +31,7 @@ func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *htt
 			return
 		}
 		if !allowed(d.rights(v)) {
-			text := "A " + string(v.Role) + " may not do this."
-			if d.o.ReadOnly {
-				text = "This dashboard is read-only."
-			}
-			d.fail(w, r, v, &pageError{http.StatusForbidden, text})
+			d.fail(w, r, v, d.mayNot(v))
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -57,6 +53,15 @@ func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *htt
 		setFlash(w, what.flash)
 		http.Redirect(w, r, what.to, http.StatusSeeOther)
 	}
+}
+
+// mayNot says why v may not do what they ask for.
+func (d *Dashboard) mayNot(v Visitor) error {
+	text := "A " + string(v.Role) + " may not do this."
+	if d.o.ReadOnly {
+		text = "This dashboard is read-only."
+	}
+	return &pageError{http.StatusForbidden, text}
 }
 
 // hands are those of v: what is done with them is recorded.
@@ -91,6 +96,9 @@ var flashes = map[string][2]string{
 	"pause":   {"paused: relays tell Redis within a second", ""},
 	"resume":  {"resumed", ""},
 	"window":  {"window set", ""},
+	"begin":   {"begun: a server takes it up within seconds", ""},
+	"stop":    {"cancelled: what was done stays done", ""},
+	"over":    {"nothing was done: the operation was over already", ""},
 }
 
 func setFlash(w http.ResponseWriter, f flash) {

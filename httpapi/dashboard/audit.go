@@ -96,6 +96,8 @@ func auditLineOf(c job.Change) auditLine {
 	switch _, err := parseID(c.Target); {
 	case noun == "job" && err == nil:
 		l.To = "/ui/jobs/" + c.Target
+	case noun == "operation" && err == nil:
+		l.To = "/ui/operations/" + c.Target
 	case noun == "queue" && job.CheckQueueName(c.Target) == nil:
 		l.To = "/ui/queues/" + c.Target
 	}

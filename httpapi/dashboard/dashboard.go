@@ -25,6 +25,7 @@ const (
 	logJobID     = "job_id"
 	logQueueName = "queue_name"
 	logWindow    = "window_size"
+	logOperation = "operation_id"
 	logReason    = "reason"
 )
 
@@ -120,6 +121,9 @@ func (d *Dashboard) routes() http.Handler {
 	mux.HandleFunc("GET /ui/jobs", d.show(d.jobs))
 	mux.HandleFunc("GET /ui/jobs/{id}", d.show(d.job))
 	mux.HandleFunc("GET /ui/jobs/{id}/payload", d.payload)
+	mux.HandleFunc("GET /ui/operations", d.show(d.operations))
+	mux.HandleFunc("GET /ui/operations/new", d.show(d.confirmOperation))
+	mux.HandleFunc("GET /ui/operations/{id}", d.show(d.operation))
 	mux.HandleFunc("GET /ui/queues", d.show(d.queues))
 	mux.HandleFunc("GET /ui/queues/{name}", d.show(d.queue))
 	mux.HandleFunc("GET /ui/workers", d.show(d.workers))
@@ -133,6 +137,8 @@ func (d *Dashboard) routes() http.Handler {
 	mux.HandleFunc("POST /ui/jobs/{id}/redrive", d.act(mayOperate, d.redrive))
 	mux.HandleFunc("POST /ui/jobs/{id}/clone", d.act(mayOperate, d.clone))
 	mux.HandleFunc("POST /ui/jobs/bulk", d.act(mayOperate, d.bulk))
+	mux.HandleFunc("POST /ui/operations", d.act(mayOperate, d.beginOperation))
+	mux.HandleFunc("POST /ui/operations/{id}/cancel", d.act(mayOperate, d.cancelOperation))
 	mux.HandleFunc("POST /ui/queues/{name}/pause", d.act(mayOperate, d.pause))
 	mux.HandleFunc("POST /ui/queues/{name}/resume", d.act(mayOperate, d.resume))
 	mux.HandleFunc("POST /ui/queues/{name}/window", d.act(mayAdminister, d.setWindow))

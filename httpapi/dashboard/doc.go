@@ -19,6 +19,8 @@
 //	/ui/jobs?q=…&after=…     the lists, q as in queue:mail kind:welcome* status:dead since:1h
 //	/ui/jobs/{id}            one job: its way, its attempts, why it is not running yet
 //	/ui/jobs/{id}/payload    the payload as text
+//	/ui/operations  /{id}    what was done to all jobs that match, and how far it is
+//	/ui/operations/new?…     what would be done, and whether to
 //	/ui/queues  /{name}      the queues, and one of them
 //	/ui/workers              relays and workers
 //	/ui/dead                 dead jobs by how they died
@@ -30,6 +32,7 @@
 //	/ui/login                an API key for a session of twelve hours at most
 //
 //	POST /ui/jobs/{id}/cancel|redrive|clone   POST /ui/jobs/bulk
+//	POST /ui/operations   POST /ui/operations/{id}/cancel
 //	POST /ui/queues/{name}/pause|resume|window   POST /ui/login|logout
 //
 // # Roles

@@ -26,6 +26,7 @@ type jobsBody struct {
 	Search  search
 	Status  string
 	Can     struct{ Cancel, Redrive bool }
+	Whole   []wholeLink // what can be done to all that match
 }
 
 // listLink is a line at the left of the page.
@@ -71,6 +72,9 @@ func (d *Dashboard) jobs(ctx context.Context, r *http.Request, _ Visitor) (conte
 	if after != nil {
 		body.First = addressOf(s, "")
 		page.live = false // a page in the middle is read, not watched
+	}
+	if len(found.Jobs) > 0 || found.Capped {
+		body.Whole = wholeLinks(s)
 	}
 	for _, j := range found.Jobs {
 		body.Can.Cancel = body.Can.Cancel || !j.Status.Terminal()

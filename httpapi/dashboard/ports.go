@@ -18,6 +18,8 @@ type Ports struct {
 	Audit   Audit
 	Storage Storage
 	Charts  Charts
+
+	Operations Operations
 }
 
 // Jobs looks at jobs: Postgres.
@@ -55,8 +57,9 @@ type Live interface {
 
 // Hands change things for somebody, and record that they did.
 type Hands struct {
-	Jobs   JobActions
-	Queues QueueActions
+	Jobs       JobActions
+	Queues     QueueActions
+	Operations OperationActions
 }
 
 // JobActions change one job each. Cancel and Redrive may be called again.
@@ -75,6 +78,28 @@ type QueueActions interface {
 	Pause(ctx context.Context, queue string, paused bool) error
 	// SetWindow says how many undelivered jobs of a queue may sit in Redis.
 	SetWindow(ctx context.Context, queue string, size int) error
+}
+
+// OperationActions do something to all jobs that a filter finds.
+type OperationActions interface {
+	// Start begins it; servers work at it. The error is a [*job.FieldError] of the filter,
+	// or [job.ErrTooMany].
+	Start(ctx context.Context, action job.Action, l job.Listing) (job.Operation, error)
+	// Cancel ends one before its time; false: it was over. Or [job.ErrNotFound]. It may be
+	// called again.
+	Cancel(ctx context.Context, id int64) (bool, error)
+}
+
+// Operations knows what is done to many jobs at once.
+type Operations interface {
+	// PreviewMany looks what an action would be done to, as far as that is quick. Bad input
+	// is a [*job.FieldError].
+	PreviewMany(ctx context.Context, action job.Action, l job.Listing) (job.Preview, error)
+	// Operation returns one, or [job.ErrNotFound].
+	Operation(ctx context.Context, id int64) (job.Operation, error)
+	// Operations lists them, the newest first: up to limit with ids below before, 0 meaning
+	// from the newest.
+	Operations(ctx context.Context, before int64, limit int) ([]job.Operation, error)
 }
 
 // Audit has what people have changed.
