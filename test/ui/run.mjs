@@ -69,22 +69,26 @@ try {
 
   const pages = {
     overview: '/ui/', jobs: '/ui/jobs', 'jobs-dead': '/ui/jobs?q=status%3Adead', job: `/ui/jobs/${dead}`, queues: '/ui/queues',
-    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', figures: '/ui/figures?range=6h', audit: '/ui/audit', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
+    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', figures: '/ui/figures?range=6h', 'operation-confirm': '/ui/operations/new?action=redrive&q=status%3Adead', audit: '/ui/audit', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
   };
-  for (const [look, options] of Object.entries({
+  const looks = {
     light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, narrow: { colorScheme: 'light', viewport: { width: 320, height: 640 }, deviceScaleFactor: 2 },
-  })) {
-    const p = await open(options);
-    for (const [name, to] of Object.entries(pages)) {
-      if (name === 'missing') p.removeAllListeners('console'); // a 404 is a line on the console
-      await go(p, to);
-      await accessible(p, `${name}, ${look}`);
-      const wide = await p.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      check(wide <= 0, `${name}, ${look}: nothing sticks out${wide > 0 ? ` (${wide} px)` : ''}`);
-      if (name !== 'missing' && name !== 'wrong') await p.screenshot({ path: `${shots}${name}-${look}.png`, caret: 'initial', fullPage: look === 'narrow' && (name === 'overview' || name === 'queue') });
+  };
+  const inspect = async (all) => {
+    for (const [look, options] of Object.entries(looks)) {
+      const p = await open(options);
+      for (const [name, to] of Object.entries(all)) {
+        if (name === 'missing') p.removeAllListeners('console'); // a 404 is a line on the console
+        await go(p, to);
+        await accessible(p, `${name}, ${look}`);
+        const wide = await p.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        check(wide <= 0, `${name}, ${look}: nothing sticks out${wide > 0 ? ` (${wide} px)` : ''}`);
+        if (name !== 'missing' && name !== 'wrong') await p.screenshot({ path: `${shots}${name}-${look}.png`, caret: 'initial', fullPage: look === 'narrow' && (name === 'overview' || name === 'queue') });
+      }
+      await p.context().close();
     }
-    await p.context().close();
-  }
+  };
+  await inspect(pages);
 
   // Charts.
   await go(page, '/ui/');
@@ -206,6 +210,45 @@ try {
   check((await page.locator('#livebutton').innerText()).includes('paused'), 'the page can be held');
   await page.keyboard.press('r');
 
+  // All that match: first the question, then an operation that is seen to its end.
+  const begin = async (q, name) => {
+    await go(page, '/ui/jobs?q=' + encodeURIComponent(q));
+    await next(page, () => page.locator('#whole').getByRole('link', { name }).click());
+  };
+  await go(page, '/ui/jobs');
+  check(await page.locator('#whole').count() === 0, 'nothing is offered for all jobs there are');
+  await begin('status:dead kind:newsletter.send', 'Redrive all');
+  check((await page.locator('.why').innerText()) === '34 jobs at this moment.', 'the question says how many match');
+  await next(page, () => page.getByRole('link', { name: 'Leave them' }).click());
+  check(page.url().endsWith('/ui/jobs?q=kind%3Anewsletter.send+status%3Adead') && await page.locator('[data-rowlink]').count() === 34, 'a refused operation does nothing');
+  await begin('status:dead kind:newsletter.send', 'Redrive all');
+  await next(page, () => page.getByRole('button', { name: 'Redrive 34 jobs' }).click());
+  const operation = new URL(page.url()).pathname;
+  check(/^\/ui\/operations\/\d+$/.test(operation) && (await page.locator('.flash').innerText()).startsWith('Begun'), 'an operation begins');
+  await page.locator('.badge.completed').waitFor({ timeout: 30_000 }); // by the page's own tick
+  check((await page.locator('[data-done]').innerText()) === '34', 'an operation is seen completed');
+  check(await page.getByRole('button', { name: 'Cancel' }).count() === 0, 'what is over cannot be cancelled');
+
+  // One that runs: over more jobs than are changed before somebody can press the button.
+  const line = JSON.stringify({ queue_name: 'crowd', kind: 'crowd', run_at: new Date(Date.now() + 86_400_000).toISOString() });
+  for (let i = 0; i < 30; i++) {
+    const sent = await page.request.post(`${where.url}/v1/jobs/batch`, { data: Array(1000).fill(line).join('\n'), headers: { 'Content-Type': 'application/x-ndjson' } });
+    if (!sent.ok()) throw new Error(await sent.text());
+  }
+  await begin('queue:crowd', 'Cancel all');
+  check((await page.locator('.why').innerText()).startsWith('At least 5,000 jobs'), 'the question of very many');
+  await next(page, () => page.getByRole('button', { name: 'Cancel all that match' }).click());
+  await page.locator('[data-matched]:not(:text-is("0"))').waitFor({ timeout: 30_000 }); // some are done
+  check(await page.locator('.badge.running').count() === 1, 'an operation is seen to go on');
+  await accessible(page, 'an operation that runs');
+  await page.screenshot({ path: `${shots}operation-running-light.png`, caret: 'initial' });
+  await page.locator('#stop').click();
+  await done(page);
+  check(await page.locator('.badge.cancelled').count() === 1 && (await page.locator('.flash').innerText()).startsWith('Cancelled'), 'an operation is cancelled');
+  await go(page, '/ui/operations');
+  check(await page.locator('[data-rowlink]').count() === 2, 'the list of operations');
+  await inspect({ operations: '/ui/operations', operation });
+
   // A door with a lock.
   const guest = await open();
   await guest.goto(`${where.locked}/ui/dead`);
@@ -230,6 +273,8 @@ try {
   check(await guest.getByRole('link', { name: 'Audit' }).count() === 0, 'a viewer is not shown the way to the audit');
   await accessible(guest, 'a job, for a viewer');
   await guest.screenshot({ path: `${shots}job-viewer-light.png`, caret: 'initial' });
+  await guest.goto(`${where.locked}/ui/jobs?q=status%3Adead`);
+  check(await guest.locator('[data-rowlink]').count() > 0 && await guest.locator('#whole').count() === 0, 'a viewer is offered nothing for all that match');
 
   // Without scripts every page can be read, and every form works.
   const plain = await open({ javaScriptEnabled: false });
@@ -237,6 +282,10 @@ try {
     await plain.goto(where.url + to);
     check(await plain.locator('h1').isVisible(), `without scripts: ${to}`);
   }
+  await plain.goto(`${where.url}/ui/jobs?q=status%3Adead`);
+  await next(plain, () => plain.getByRole('link', { name: 'Delete all' }).click());
+  await next(plain, () => plain.getByRole('button', { name: /^Delete/ }).click());
+  check(/\/ui\/operations\/\d+$/.test(plain.url()), 'without scripts: an operation begins');
 } catch (e) {
   check(false, e.stack);
 } finally {
