@@ -94,8 +94,9 @@ func TestTarget_WithoutAnAnswer(t *testing.T) {
 	if n := counted(t, target.metrics.blocked.WithLabelValues(blockedAddress)); n != 1 {
 		t.Errorf("%g blocked requests are counted, want 1", n)
 	}
+	asked := r.asked.Load() // 1, or none when the handshake took too long already
 	target.gate.close()
-	if o := outcome(t, target, 1); o.Kind != job.Snoozed || r.asked.Load() != 1 {
-		t.Errorf("behind a closed gate the job is %s and the receiver was asked %d times, want it put back", o.Kind, r.asked.Load())
+	if o := outcome(t, target, 1); o.Kind != job.Snoozed || r.asked.Load() != asked {
+		t.Errorf("behind a closed gate the job is %s and the receiver was asked %d times, want it put back and no more than %d", o.Kind, r.asked.Load(), asked)
 	}
 }
