@@ -272,9 +272,7 @@ func TestWake_UsualQueueIsTriedFirst(t *testing.T) {
 			claims++
 		}
 	}
-	// 9 to 25 on a quiet machine, 3 beside a compiler. Without the rule it is none, or what
-	// a survey finds that had begun when the insert came.
-	if claims < 3 {
+	if claims < 5 {
 		t.Errorf("after %d of 30 inserts the first thing was to claim", claims)
 	}
 	h.insert(t, "other", 1)
