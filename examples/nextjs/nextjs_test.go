@@ -72,11 +72,7 @@ func TestSignup_OneTransaction(t *testing.T) {
 // installed copies the example and installs what it needs.
 func installed(t *testing.T) (dir string) {
 	t.Helper()
-	for program, install := range map[string]string{"node": "apt-get install nodejs", "npm": "apt-get install npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is not installed: %s", program, install)
-		}
-	}
+	devtest.Programs(t, "node", "npm")
 	dir = t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(route)), 0o755); err != nil {
 		t.Fatal(err)

@@ -22,14 +22,14 @@ import (
 // and refuses the rest; and each is at most 30 lines.
 func TestReceivers_DoAsTheDocsSay(t *testing.T) {
 	t.Parallel()
+	devtest.Programs(t, "node", "python3")
 	for name, tt := range map[string]struct {
 		file    string
 		command []string
-		needs   string
 	}{
-		"Go":     {"main.go", []string{"go", "run", "."}, "go"},
-		"Node":   {"receiver.mjs", []string{"node", "receiver.mjs"}, "node"},
-		"Python": {"receiver.py", []string{"python3", "receiver.py"}, "python3"},
+		"Go":     {"main.go", []string{"go", "run", "."}},
+		"Node":   {"receiver.mjs", []string{"node", "receiver.mjs"}},
+		"Python": {"receiver.py", []string{"python3", "receiver.py"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -39,9 +39,6 @@ func TestReceivers_DoAsTheDocsSay(t *testing.T) {
 			}
 			if docs, err := os.ReadFile("../../docs/push-workers.md"); err != nil || !bytes.Contains(docs, text) {
 				t.Errorf("docs/push-workers.md has not %s as it is, %v", tt.file, err)
-			}
-			if _, err := exec.LookPath(tt.needs); err != nil {
-				t.Skipf("NOT TESTED: the receiver in %s: %v", name, err)
 			}
 			r := startReceiver(t, tt.command)
 			body := []byte(`{"type": "welcome", "data": {"to": "<ä@b.c>"}}`)

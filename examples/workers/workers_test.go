@@ -26,18 +26,14 @@ const maxLines = 50
 func TestExamples_Work(t *testing.T) {
 	t.Parallel()
 	rookery := build(t)
-	for _, c := range []struct{ file, program, install string }{
-		{"worker.py", "python3", "apt-get install python3"},
-		{"worker.mjs", "node", "apt-get install nodejs"},
-		{"worker.sh", "bash", "apt-get install bash"},
+	devtest.Programs(t, "python3", "node", "bash", "curl", "jq")
+	for _, c := range []struct{ file, program string }{
+		{"worker.py", "python3"},
+		{"worker.mjs", "node"},
+		{"worker.sh", "bash"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
-			need(t, c.program, c.install)
-			if c.program == "bash" {
-				need(t, "curl", "apt-get install curl")
-				need(t, "jq", "apt-get install jq")
-			}
 			short(t, c.file)
 			w := newWorld(t, rookery)
 			w.runs(t, c.program, c.file)
@@ -73,13 +69,6 @@ func (w *world) runs(t *testing.T, program, file string) {
 	}
 	if said := worker.out.String(); !strings.Contains(said, fmt.Sprint("did ", good[0])) {
 		t.Errorf("%s said nothing of job %d:\n%s", file, good[0], said)
-	}
-}
-
-func need(t *testing.T, program, install string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		t.Fatalf("%s is not installed: %s", program, install)
 	}
 }
 

@@ -19,7 +19,7 @@ type Binaries struct {
 	RedisServer string
 }
 
-// MissingError says which servers are not installed, and what to type.
+// MissingError says which servers or programs are not installed, and what to type.
 type MissingError struct {
 	Packages []string // names of Debian packages, never empty
 }

@@ -66,6 +66,9 @@ func TestTutorial_CommandsDoWhatThePageSays(t *testing.T) {
 	if err := devstack.Install(t.Context(), os.Stderr); err != nil {
 		t.Fatal(err)
 	}
+	if err := devstack.InstallPrograms(t.Context(), os.Stderr, "curl", "git", "tar"); err != nil {
+		t.Fatal(err)
+	}
 	page, err := os.ReadFile("../../docs/tutorial.md")
 	if err != nil {
 		t.Fatal(err)

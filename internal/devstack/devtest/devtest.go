@@ -65,6 +65,15 @@ func install(t testing.TB, ctx context.Context) {
 	}
 }
 
+// Programs makes sure that programs are in PATH: root on a machine with apt installs
+// what is missing, anybody else is told what to type.
+func Programs(t testing.TB, names ...string) {
+	t.Helper()
+	if err := devstack.InstallPrograms(t.Context(), os.Stderr, names...); err != nil {
+		t.Fatalf("devtest: %v", err)
+	}
+}
+
 // Until asks cond, at first every millisecond and then ever less often, up to every
 // 50 ms, until it says true. It fails the test, naming what was waited for, at the
 // first error of cond and when timeout has passed.
