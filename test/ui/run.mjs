@@ -229,9 +229,9 @@ try {
   check((await page.locator('[data-done]').innerText()) === '34', 'an operation is seen completed');
   check(await page.getByRole('button', { name: 'Cancel' }).count() === 0, 'what is over cannot be cancelled');
 
-  // One that runs: over more jobs than are changed before somebody can press the button.
+  // One that runs for as long as is looked at it: the stack holds the last of its jobs.
   const line = JSON.stringify({ queue_name: 'crowd', kind: 'crowd', run_at: new Date(Date.now() + 86_400_000).toISOString() });
-  for (let i = 0; i < 30; i++) {
+  for (let i = 0; i < 6; i++) {
     const sent = await page.request.post(`${where.url}/v1/jobs/batch`, { data: Array(1000).fill(line).join('\n'), headers: { 'Content-Type': 'application/x-ndjson' } });
     if (!sent.ok()) throw new Error(await sent.text());
   }

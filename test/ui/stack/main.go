@@ -102,7 +102,14 @@ func serve(ctx context.Context, svc, second *rookery.Service, pool *pgxpool.Pool
 	for _, run := range []func(context.Context) error{relay.Run, api.Run, door.Run, worker.Run} {
 		g.Go(func() error { return run(ctx) })
 	}
+	held := make(chan struct{})
+	g.Go(func() error { return hold(ctx, pool, held) })
 	g.Go(func() error {
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if err := seed(ctx, pool); err != nil {
 			return err
 		}

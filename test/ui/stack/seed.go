@@ -41,6 +41,27 @@ var seeds = []string{
 	`INSERT INTO outbox.jobs (queue_name, kind, payload) SELECT 'billing', 'export.year', '{"do": "sleep"}' FROM generate_series(1, 3)`,
 }
 
+// hold keeps a job of queue crowd locked until ctx ends, so that an operation on that queue
+// does not come to its end however fast the machine is: lists go from the newest to the
+// oldest, and this is the oldest.
+func hold(ctx context.Context, pool *pgxpool.Pool, held chan<- struct{}) error {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	var id int64
+	if err := pool.QueryRow(ctx, `INSERT INTO outbox.jobs (queue_name, kind, run_at) VALUES ('crowd', 'crowd', now() + interval '1 day') RETURNING id`).Scan(&id); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE`, id); err != nil {
+		return err
+	}
+	close(held)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // seed inserts them and waits until the short ones are over.
 func seed(ctx context.Context, pool *pgxpool.Pool) error {
 	for _, sql := range seeds {
