@@ -25,6 +25,9 @@ func (r *Relay) Acquaint(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// DispatchLoop looks around, as Run does, without the other duties.
+func (r *Relay) DispatchLoop(ctx context.Context) error { return r.dispatchLoop(ctx) }
+
 // Look takes the audit's next look, the second one without waiting for a lease.
 func (r *Relay) Look(ctx context.Context) error {
 	r.inquest.at = time.Time{}

@@ -246,39 +246,6 @@ func TestWake_OneSlowSurveyHidesNoQueue(t *testing.T) {
 	}
 }
 
-// When the last wakes were for one queue, its jobs do not wait for a survey; and what else
-// the next wake is for is found all the same.
-func TestWake_UsualQueueIsTriedFirst(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	first := make(chan string, 1)
-	tell := func(what string) {
-		select {
-		case first <- what:
-		default:
-		}
-	}
-	f := &faultyStore{Store: h.store, survey: func() { tell("survey") }, claim: func(job.Claim) error { tell("claim"); return nil }}
-	h.start(t, wiring{store: f})
-	claims := 0
-	for id := int64(1); id <= 30; id++ {
-		select {
-		case <-first:
-		default:
-		}
-		h.insert(t, "q", 1)
-		h.await(t, id, "dispatched", dispatched)
-		if <-first == "claim" {
-			claims++
-		}
-	}
-	if claims < 5 {
-		t.Errorf("after %d of 30 inserts the first thing was to claim", claims)
-	}
-	h.insert(t, "other", 1)
-	h.await(t, 31, "a job of another queue dispatched", dispatched)
-}
-
 // What claims skip no survey reads, or the two of them would read a million dead entries
 // in turn; and when claims skip nothing any more, surveys look at the queue again.
 func TestSurvey_SkipsWhatClaimsSkip(t *testing.T) {

@@ -1,0 +1,142 @@
+package relay_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/penguinmails/rookery/job"
+	"github.com/penguinmails/rookery/relay"
+)
+
+// diary is a store in memory, as far as the dispatch loop needs one, that writes down
+// in which order it is called.
+type diary struct {
+	relay.Store // nothing else is called
+
+	mu      sync.Mutex
+	lastID  int64
+	epochs  map[string]int64
+	waiting map[string][]job.Envelope
+	calls   []string
+}
+
+func (d *diary) insert(queue string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lastID++
+	d.waiting[queue] = append(d.waiting[queue], job.Envelope{ID: d.lastID, QueueName: queue, Priority: job.DefaultPriority})
+}
+
+// read returns what was called since it was last read.
+func (d *diary) read() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	calls := d.calls
+	d.calls = nil
+	return calls
+}
+
+func (d *diary) Survey(context.Context, time.Time, []string) (job.Survey, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, "survey")
+	s := job.Survey{NextIn: job.Never}
+	for queue, jobs := range d.waiting {
+		if len(jobs) > 0 {
+			s.Queues = append(s.Queues, queue)
+		}
+	}
+	slices.Sort(s.Queues)
+	return s, nil
+}
+
+func (d *diary) Claim(_ context.Context, c job.Claim) (job.Batch, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, "claim "+c.QueueName)
+	jobs := d.waiting[c.QueueName]
+	n := min(c.Limit, len(jobs))
+	d.waiting[c.QueueName] = jobs[n:]
+	return job.Batch{QueueName: c.QueueName, DispatchID: c.DispatchID, Epoch: c.Epoch, Jobs: jobs[:n]}, nil
+}
+
+func (d *diary) Record(context.Context, []job.Recorded) error { return nil }
+
+func (d *diary) Register(_ context.Context, names []string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range names {
+		if _, known := d.epochs[name]; !known {
+			d.epochs[name] = 0
+		}
+	}
+	return nil
+}
+
+func (d *diary) Queues(context.Context) (queues []job.Queue, life string, clock time.Time, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, epoch := range d.epochs {
+		queues = append(queues, job.Queue{Name: name, Epoch: epoch, Life: "postgres", WindowSize: 100})
+	}
+	return queues, "postgres", time.Now(), nil
+}
+
+func (d *diary) BeginEpoch(_ context.Context, name string, seen, _ int64) (epoch int64, paused, begun bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.epochs[name] = seen + 1
+	return seen + 1, false, true, nil
+}
+
+// When the last wakes were for one queue, its jobs do not wait for a survey; and what else
+// the next wake is for is found all the same. A clock that stands still keeps the
+// relay from going hot, and every survey from counting as slow.
+func TestWake_UsualQueueIsTriedFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{epochs: map[string]int64{}, waiting: map[string][]job.Envelope{}}
+		g := newGate()
+		r, err := relay.New(d, newFakeWindow(), g.source(), relay.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = r.DispatchLoop(t.Context()) }()
+		synctest.Wait()
+		d.read()
+		expect := func(what string, want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if diff := cmp.Diff(want, d.read()); diff != "" {
+				t.Errorf("%s, the store is called otherwise (-want +got):\n%s", what, diff)
+			}
+		}
+		wake := func(queue string) {
+			commit := g.produce()
+			d.insert(queue)
+			commit()
+		}
+
+		wake("q")
+		expect("at the first wake for q", "survey", "claim q")
+		for range 8 {
+			wake("q")
+			synctest.Wait()
+		}
+		d.read()
+		wake("q")
+		expect("when wakes are usually for q", "claim q", "survey")
+		time.Sleep(time.Second)
+		expect("at a poll, which is for nobody", "survey")
+		wake("other")
+		expect("when a wake is for another", "claim q", "survey", "claim other")
+		wake("other")
+		expect("when the last wake was for another", "survey", "claim other")
+	})
+}
