@@ -52,6 +52,12 @@ func (r *Relay) Forward(queue string, d time.Duration) {
 	}
 }
 
+// Settle takes back, in one walk, what ended epochs of a queue left behind.
+func (r *Relay) Settle(ctx context.Context, queue string) error {
+	_, err := r.settlePages(ctx, r.known(queue).believe())
+	return err
+}
+
 // Prune does one turn of the duty of that name.
 func (r *Relay) Prune(ctx context.Context) error { return r.prune(ctx) }
 

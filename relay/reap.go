@@ -135,10 +135,11 @@ func (r *Relay) settle(ctx context.Context, q *queue) error {
 // of theirs are still held by workers.
 func (r *Relay) settlePages(ctx context.Context, b belief) (held int, err error) {
 	var from job.Cursor
+	var locked error // a job that somebody has locked keeps no other one
 	for {
 		page, err := r.store.Unsettled(ctx, b.name, b.epoch, from)
 		if err != nil || !page.More {
-			return held, err
+			return held, errors.Join(locked, err)
 		}
 		for refs := range slices.Chunk(page.Refs, job.MaxBatch) {
 			lost, err := r.redis.Missing(ctx, b.name, b.epoch, refs)
@@ -150,7 +151,10 @@ func (r *Relay) settlePages(ctx context.Context, b belief) (held int, err error)
 				continue
 			}
 			r.o.Failpoint("relay.after_missing")
-			if err := r.takeBack(ctx, b, lost); err != nil {
+			switch err := r.takeBack(ctx, b, lost); {
+			case errors.Is(err, job.ErrConflict):
+				locked = errors.Join(locked, err)
+			case err != nil:
 				return held, err
 			}
 		}

@@ -1,0 +1,46 @@
+package relay_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/penguinmails/rookery/internal/devstack/devtest"
+	"github.com/penguinmails/rookery/job"
+)
+
+// What an ended epoch left behind comes back from every page of the ledger, in one walk,
+// whoever has locked a job of the first.
+func TestSettle_LockedJobKeepsNoOthers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	_, stop := h.start(t, wiring{})
+	const batches = 25 // a page has twenty
+	for n := range int64(batches) {
+		h.insert(t, "q", 1)
+		h.await(t, n+1, "dispatched", dispatched)
+	}
+	h.await(t, batches, "ledger rows", `SELECT count(*) FROM outbox.dispatches`)
+	stop()
+	h.flush(t)
+	r := h.auditor(t, wiring{})
+	devtest.Until(t, 10*time.Second, "the next epoch begun", func() (bool, error) { // not in the first second of the last
+		return h.count(t, `SELECT epoch FROM outbox.queues`) == 2, r.Acquaint(t.Context())
+	})
+	tx := h.begin(t)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM outbox.jobs WHERE id = 1 FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Settle(t.Context(), "q"); !errors.Is(err, job.ErrConflict) {
+		t.Errorf("settling with a job locked = %v, want a conflict", err)
+	}
+	if n := h.count(t, dispatched); n != 1 {
+		t.Errorf("%d jobs are left behind, want the locked one", n)
+	}
+	if err := errors.Join(tx.Rollback(t.Context()), r.Settle(t.Context(), "q")); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.count(t, dispatched); n != 0 {
+		t.Errorf("%d jobs are left behind, want none", n)
+	}
+}
