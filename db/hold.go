@@ -68,8 +68,8 @@ func (s *Store) reclaim(ctx context.Context, q *query.Queries, c job.Claim, out 
 }
 
 // TakeBackHeld takes back the jobs of up to twenty leases in Postgres that have
-// ended, and returns them by queue. When Postgres' clock shows more than deadline it
-// takes back nothing.
+// ended, and returns them by queue. What somebody has locked is left for a later call.
+// When Postgres' clock shows more than deadline it takes back nothing.
 func (s *Store) TakeBackHeld(ctx context.Context, deadline time.Time) (map[string][]job.Verdict, error) {
 	out := map[string][]job.Verdict{}
 	err := s.do(ctx, "take back held", func(q *query.Queries) error {

@@ -61,3 +61,49 @@ func TestHold_NamesLockedJobs(t *testing.T) {
 		t.Errorf("Hold(the other 4) = %v, %v, want 4", got, err)
 	}
 }
+
+// A job that somebody has locked keeps its ledger row, and no other job. A renewal that
+// waited for that row sees the jobs as they were, and must not take the others for current.
+func TestTakeBackHeld_LockedJobKeepsItsRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := w.insert(3)
+	w.holdRefs(far, time.Millisecond, w.claim(3).Refs()...)
+	w.until("the lease to end", "SELECT lease_until < now() FROM outbox.dispatches WHERE id = $1", far)
+	locker, taking := w.begun(), w.begun()
+	w.in(locker, "SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE", ids[1])
+	w.in(taking, statements(t)["TakeBackHeld"], time.Now().Add(time.Hour))
+	renewed := make(chan []job.Ref, 1)
+	go func() {
+		current, _, err := w.Renew(t.Context(), worker, time.Millisecond, []int64{far})
+		if err != nil {
+			t.Errorf("Renew = %v", err)
+		}
+		renewed <- current
+	}()
+	w.waitsForLock()
+	if err := taking.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-renewed, []job.Ref{{ID: ids[1], DispatchID: far}}; !cmp.Equal(got, want) {
+		t.Errorf("Renew beside it = %v, want %v, which was not taken back", got, want)
+	}
+	if got, want := get[[]int64](w, "SELECT job_ids FROM outbox.dispatches WHERE id = $1", far), ids[1:2]; !cmp.Equal(got, want) {
+		t.Errorf("jobs in the ledger row = %v, want %v", got, want)
+	}
+	for _, id := range []int64{ids[0], ids[2]} {
+		if got := w.traces(id); got.Status != job.Queued || got.Ready != 1 || got.LostCount != 1 {
+			t.Errorf("job %d, which nobody has locked: %+v, want it ready and lost once", id, got)
+		}
+	}
+	if err := locker.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the lease to end again", "SELECT lease_until < now() FROM outbox.dispatches WHERE id = $1", far)
+	if back := w.takeBackHeld(time.Hour); back != 1 {
+		t.Errorf("TakeBackHeld of the last one = %d, want 1", back)
+	}
+	if get[bool](w, "SELECT EXISTS (SELECT FROM outbox.dispatches WHERE id = $1)", far) {
+		t.Error("the ledger row is left")
+	}
+}

@@ -65,20 +65,44 @@ WHERE j.id = ANY (ARRAY(SELECT unnest(renewed.job_ids) FROM renewed))
 -- RequeueAttempts brings back those of Redis. The row is locked before its lease is
 -- judged, so that a renewal either comes first or finds no row. After the deadline, on
 -- this server's clock, nothing is taken back: the clock was set, or this came late.
--- Through dispatches_by_lease; locks dispatches, then jobs.
+-- A job that somebody has locked keeps its row, for a later turn, and no other job: they
+-- leave the row, because a renewal that waited for it sees the jobs as they were. Through
+-- dispatches_by_lease; locks dispatches, then jobs.
 -- arrow: dispatched running -lose-> queued
 -- arrow: dispatched running -poison-> dead
 WITH ended AS (
+    SELECT d.id, d.job_ids
+    FROM outbox.dispatches AS d
+    WHERE d.lease_until < now() AND now() <= sqlc.arg(deadline)::timestamptz
+    ORDER BY d.lease_until, d.id
+    LIMIT 20
+    FOR UPDATE SKIP LOCKED
+),
+free AS (
+    SELECT j.id
+    FROM outbox.jobs AS j
+    WHERE j.id = ANY (ARRAY(SELECT unnest(ended.job_ids) FROM ended))
+      AND j.dispatch_id = ANY (ARRAY(SELECT ended.id FROM ended))
+      AND j.status IN ('dispatched', 'running')
+    ORDER BY j.id
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+locked AS (
+    SELECT j.id, j.dispatch_id
+    FROM outbox.jobs AS j
+    WHERE j.id = ANY (ARRAY(SELECT unnest(ended.job_ids) FROM ended))
+      AND j.dispatch_id = ANY (ARRAY(SELECT ended.id FROM ended))
+      AND j.status IN ('dispatched', 'running')
+      AND j.id <> ALL (ARRAY(SELECT free.id FROM free))
+),
+gone AS (
     DELETE FROM outbox.dispatches AS d
-    WHERE d.id = ANY (ARRAY(
-        SELECT old.id
-        FROM outbox.dispatches AS old
-        WHERE old.lease_until < now() AND now() <= sqlc.arg(deadline)::timestamptz
-        ORDER BY old.lease_until, old.id
-        LIMIT 20
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING d.id, d.job_ids
+    WHERE d.id = ANY (ARRAY(SELECT ended.id FROM ended)) AND d.id <> ALL (ARRAY(SELECT locked.dispatch_id FROM locked))
+),
+kept AS (
+    UPDATE outbox.dispatches AS d
+    SET job_ids = ARRAY(SELECT locked.id FROM locked WHERE locked.dispatch_id = d.id)
+    WHERE d.id = ANY (ARRAY(SELECT locked.dispatch_id FROM locked))
 ),
 back AS (
     UPDATE outbox.jobs AS j
@@ -87,9 +111,7 @@ back AS (
         finished_at = CASE WHEN j.lost_count >= 3 THEN now() END,
         last_error = CASE WHEN j.lost_count >= 3 THEN 'poison pill: its worker was lost ' || j.lost_count + 1 || ' times' ELSE j.last_error END,
         lost_count = j.lost_count + 1
-    WHERE j.id = ANY (ARRAY(SELECT unnest(ended.job_ids) FROM ended))
-      AND j.dispatch_id = ANY (ARRAY(SELECT ended.id FROM ended))
-      AND j.status IN ('dispatched', 'running')
+    WHERE j.id = ANY (ARRAY(SELECT free.id FROM free)) AND j.status IN ('dispatched', 'running')
     RETURNING j.id, j.dispatch_id, j.queue_name, j.kind, j.priority, outbox.size_of(j.payload, j.headers) AS size, j.status, j.run_at, j.started_at, j.worker_id, j.attempt_count
 ),
 tried AS (

@@ -7,6 +7,7 @@ import (
 
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/job"
+	"github.com/penguinmails/rookery/relay"
 )
 
 // What an ended epoch left behind comes back from every page of the ledger, in one walk,
@@ -43,4 +44,30 @@ func TestSettle_LockedJobKeepsNoOthers(t *testing.T) {
 	if n := h.count(t, dispatched); n != 0 {
 		t.Errorf("%d jobs are left behind, want none", n)
 	}
+}
+
+// So do attempts that were held in Postgres by workers that are gone: those of other
+// ledger rows, and those of the same one.
+func TestTakeBackHeld_LockedJobKeepsNoOthers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start(t, wiring{Options: relay.Options{Lease: quick}})
+	h.insert(t, "q", 4)
+	refs := job.Batch{Jobs: h.takeFor(t, "q", 4, time.Minute)}.Refs()
+	for i := range 2 {
+		held := job.Hold{QueueName: "q", WorkerID: "w", DispatchID: int64(77 + i), Lease: time.Second, Refs: refs[2*i : 2*i+2]}
+		if ids, err := h.store.Hold(t.Context(), held); err != nil || len(ids) != 2 {
+			t.Fatalf("Hold = %v, %v, want two", ids, err)
+		}
+	}
+	tx := h.begin(t)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE`, refs[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	const lost = `SELECT count(*) FROM outbox.jobs WHERE lost_count = 1`
+	h.await(t, 3, "the others lost", lost)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, 4, "the last one lost", lost)
 }
