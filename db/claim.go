@@ -26,12 +26,14 @@ func (s *Store) Survey(ctx context.Context, scheduledFrom time.Time, skipped []s
 // Claim is D1: it takes due jobs out of the backlog and entrusts them to c's
 // dispatch id, in one statement and one commit. The batch is empty when nothing is
 // due, and also when the queue is paused, in another epoch, or on another Postgres
-// than the epoch was opened on. With c.WorkerID the batch is held by that worker.
+// than the epoch was opened on. With c.WorkerID the batch is held by that worker. A job
+// that somebody has locked makes it a [job.ErrConflict] after a second, unless it is to
+// skip such jobs.
 func (s *Store) Claim(ctx context.Context, c job.Claim) (job.Batch, error) {
 	out := job.Batch{QueueName: c.QueueName, DispatchID: c.DispatchID, Epoch: c.Epoch}
 	p := query.ClaimReadyParams{
 		QueueName: c.QueueName, Epoch: c.Epoch, DispatchID: c.DispatchID, RelayID: c.RelayID,
-		MaxJobs: int32(c.Limit), MaxBytes: job.MaxBatchBytes, WorkerID: c.WorkerID, LeaseMs: c.Lease.Milliseconds(),
+		MaxJobs: int32(c.Limit), MaxBytes: job.MaxBatchBytes, SkipLocked: c.SkipLocked, WorkerID: c.WorkerID, LeaseMs: c.Lease.Milliseconds(),
 	}
 	p.PushedIDs, p.PushedSeqs = recordedArrays(c.Pushed)
 	for _, span := range c.Spans {

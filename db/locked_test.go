@@ -107,3 +107,30 @@ func TestTakeBackHeld_LockedJobKeepsItsRow(t *testing.T) {
 		t.Error("the ledger row is left")
 	}
 }
+
+// A claim that is told to passes by what is locked, takes as many of the others as it
+// may, and does not wait.
+func TestClaim_SkipsLockedJobs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	all := w.insert(6)
+	locker := w.begun()
+	w.in(locker, "SELECT FROM outbox.jobs WHERE id = ANY ($1) FOR NO KEY UPDATE", []int64{all[0], all[2]})
+	c := order(3)
+	c.SkipLocked = true
+	b, err := w.Claim(t.Context(), c)
+	if want := []int64{all[1], all[3], all[4]}; err != nil || !cmp.Equal(ids(b), want) {
+		t.Errorf("Claim(3), the first and the third locked = %s, %v, want %v", idsOf(b), err, want)
+	}
+	c.DispatchID++
+	if b, err = w.Claim(t.Context(), c); err != nil || !cmp.Equal(ids(b), all[5:]) {
+		t.Errorf("Claim of what is left = %s, %v, want %v", idsOf(b), err, all[5:])
+	}
+	if err := locker.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.DispatchID++
+	if b, err = w.Claim(t.Context(), c); err != nil || len(b.Jobs) != 2 {
+		t.Errorf("Claim once they are free = %s, %v, want both", idsOf(b), err)
+	}
+}

@@ -35,6 +35,7 @@ type Claim struct {
 	Limit      int        // jobs; 1 to MaxBatch
 	Spans      []Span     // the most urgent first
 	Pushed     []Recorded // D3 of earlier batches, recorded by the same statement
+	SkipLocked bool       // pass by jobs that others have locked; else they are waited for, and it is quicker
 	// For a worker that claims for itself, because Redis is away:
 	WorkerID string        // who holds the batch; "": it goes to Redis
 	Lease    time.Duration // for which it is held

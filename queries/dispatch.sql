@@ -41,7 +41,9 @@ SELECT
 -- first (see relay/skip.go). With a worker_id and a lease it is a worker that claims
 -- for itself, while Redis is away: the ledger row is its own.
 -- The ledger is made of what the UPDATE returns: a job that was cancelled a moment
--- ago loses its row in ready and appears nowhere.
+-- ago loses its row in ready and appears nowhere. With skip_locked it passes by jobs
+-- whose rows others have locked, instead of waiting for them: each job is locked, and
+-- written to, once more for that.
 -- arrow: queued -dispatch-> dispatched
 WITH present AS (
     SELECT q.epoch
@@ -70,6 +72,7 @@ due AS (
         WHERE r.queue_name = @queue_name
           AND (r.priority, r.job_id) > (span.lo_priority, span.lo_id)
           AND r.priority <= span.hi_priority
+          AND (NOT @skip_locked::boolean OR EXISTS (SELECT FROM outbox.jobs AS j WHERE j.id = r.job_id FOR NO KEY UPDATE SKIP LOCKED))
         ORDER BY r.priority, r.job_id
         FOR UPDATE SKIP LOCKED
     ) AS live

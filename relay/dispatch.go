@@ -99,16 +99,15 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 	spans, whole := q.skip.spans(began, hi)
 	if alone != nil {
 		spans, whole = []job.Span{{LoPriority: alone.priority, LoID: alone.id - 1, HiPriority: hi}}, false
-	} else if around := q.detour.spans(began, hi); around != nil {
-		spans, whole = around, false
 	}
+	around := q.bypass.on(began)
 	pushed := q.pushed
 	q.pushed = nil
 	q.mu.Unlock()
 
 	batch, err := r.store.Claim(ctx, job.Claim{
 		QueueName: b.name, Epoch: b.epoch, RelayID: r.o.ID, DispatchID: job.NewDispatchID(),
-		Limit: limit, Spans: spans, Pushed: pushed,
+		Limit: limit, Spans: spans, Pushed: pushed, SkipLocked: around,
 	})
 	now := time.Now()
 	r.metrics.claim.Observe(now.Sub(began).Seconds())
@@ -127,8 +126,8 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 		q.cut = now
 	}
 	q.limit = min(2*q.limit, job.MaxBatch)
-	if alone != nil && *alone == q.detour.around {
-		q.detour = detour{}
+	if !around {
+		q.bypass = bypass{}
 	}
 	inOrder(batch.Jobs)
 	return batch, most || !whole, nil

@@ -71,3 +71,20 @@ func TestTakeBackHeld_LockedJobKeepsNoOthers(t *testing.T) {
 	}
 	h.await(t, 4, "the last one lost", lost)
 }
+
+// A claim passes by however many jobs somebody has locked.
+func TestHole24_ManyLockedJobsAreLeftAside(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.insert(t, "q", 40)
+	tx := h.begin(t)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM outbox.jobs WHERE id % 2 = 1 FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	h.start(t, wiring{})
+	h.await(t, 20, "those that nobody has locked", dispatched)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.await(t, 40, "all", dispatched)
+}

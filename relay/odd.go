@@ -10,8 +10,8 @@ import (
 
 // A claim may meet a job that it cannot take: one with a value that no longer fits
 // (it never can), or one whose row somebody holds locked (not just now). Neither
-// may hold up the others: the next claims are made smaller, and a claim of one
-// names its job before it tries.
+// may hold up the others: claims pass by what is locked, and because of a value they
+// are made smaller, until a claim of one names its job before it tries.
 
 // head is the place of a job in outbox.ready.
 type head struct {
@@ -19,49 +19,32 @@ type head struct {
 	id       int64
 }
 
-// detour leads claims around a job whose row is locked.
-type detour struct {
-	around head
-	until  time.Time
-	last   time.Duration
+// bypass is for how long claims pass by jobs that somebody has locked. It costs a row
+// lock for each job, so it ends by trying without.
+type bypass struct {
+	until time.Time
+	last  time.Duration
 }
 
-// How long a locked job is left aside; each new try costs its queue's claims a
-// lock_timeout (1 s).
+// Each new try costs its queue's claims a lock_timeout (1 s).
 const (
-	detourFirst = 10 * time.Second
-	detourMost  = time.Minute
+	bypassFirst = 10 * time.Second
+	bypassMost  = time.Minute
 )
 
-// spans returns what to read besides the job that is left aside; none, when there
-// is no such job.
-func (d *detour) spans(now time.Time, hi int16) []job.Span {
-	if d.until.IsZero() || !now.Before(d.until) || d.around.priority > hi {
-		return nil
-	}
-	return []job.Span{
-		{LoPriority: job.LostPriority - 1, HiPriority: d.around.priority - 1},
-		{LoPriority: d.around.priority, LoID: d.around.id, HiPriority: hi},
-	}
-}
+func (b *bypass) on(now time.Time) bool { return now.Before(b.until) }
 
-// over reports whether it is time to try the job again.
-func (d *detour) over(now time.Time) bool { return !d.until.IsZero() && !now.Before(d.until) }
-
-func (d *detour) take(now time.Time, around head) {
-	d.last = min(max(2*d.last, detourFirst), detourMost)
-	d.around, d.until = around, now.Add(d.last)
+func (b *bypass) begin(now time.Time) {
+	b.last = min(max(2*b.last, bypassFirst), bypassMost)
+	b.until = now.Add(b.last)
 }
 
 // suspect returns the job that a claim of one would take, when claims have failed
-// down to that; nil otherwise.
+// down to that; nil otherwise. While claims pass by what is locked nobody is named: the
+// first job of the queue need not be the one that a claim fails on.
 func (r *Relay) suspect(ctx context.Context, q *queue, hi int16) (*head, error) {
-	now := time.Now()
 	q.mu.Lock()
-	if q.detour.over(now) {
-		q.limit = 1
-	}
-	ask := q.limit == 1 && q.detour.spans(now, hi) == nil
+	ask := q.limit == 1 && !q.bypass.on(time.Now())
 	q.mu.Unlock()
 	if !ask {
 		return nil, nil
@@ -73,9 +56,9 @@ func (r *Relay) suspect(ctx context.Context, q *queue, hi int16) (*head, error) 
 	return &head{priority, id}, err
 }
 
-// claimFailed makes the next claim smaller; again says that it may be made at once.
-// When it was a claim of one, its job is left aside for a while, or refused for
-// good. Whatever else is wrong with one queue makes that queue rest.
+// claimFailed makes the next claims pass by what is locked, or makes them smaller; again
+// says that the next may be made at once. When it was a claim of one, its job is refused
+// for good. Whatever else is wrong with one queue makes that queue rest.
 func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, hi int16, alone *head, err error) (again bool, _ error) {
 	var odd *job.DataError
 	now := time.Now()
@@ -86,14 +69,13 @@ func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, hi int16, 
 	case odd != nil && alone == nil:
 		q.limit = max(limit/2, 1)
 		if again, err = limit > 1, nil; !again {
-			q.restLocked(now) // on a detour nobody is named: it is dealt with after that
+			q.restLocked(now) // until somebody is named
 		}
-	case errors.Is(err, job.ErrConflict):
-		// A second was lost, for every queue: not by halves.
-		q.limit = max(limit/8, 1)
-		if alone != nil {
-			q.detour.take(now, *alone)
-		}
+	case errors.Is(err, job.ErrConflict) && !q.bypass.on(now):
+		q.bypass.begin(now)
+		again, err = true, nil
+	case errors.Is(err, job.ErrConflict): // over something else than a job
+		q.limit = max(limit/8, 1) // a second was lost, for every queue: not by halves
 		q.restLocked(now)
 		err = nil
 	case odd == nil && ctx.Err() == nil && !errors.Is(err, job.ErrUnavailable):

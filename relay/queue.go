@@ -29,7 +29,7 @@ type queue struct {
 	contact     contact
 	silent      bool // no answer to the last call: tend alone asks again, and holds up nobody
 	skip        skip
-	detour      detour
+	bypass      bypass
 	limit       int       // of a claim: smaller when one meets a conflict or an odd value
 	cut         time.Time // when the last claim took all the credit there was; zero: it did not
 	rest        time.Time // no claims before: Redis refused a push

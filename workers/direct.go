@@ -26,9 +26,13 @@ const probeTime = time.Second
 type claims struct {
 	id    int64     // of the claim that has no answer yet; 0: there is none
 	limit int       // smaller when one met a conflict or an odd value; 0: none
+	skip  time.Time // until then they pass by jobs that others have locked
 	again time.Time // not before
 	shown bool      // that direct mode began was logged
 }
+
+// skipLocked is for how long claims pass by what is locked; then one waits for it again.
+const skipLocked = 10 * time.Second
 
 // claim claims jobs of one queue, at most limit. It reports whether it is worth
 // asking again at once.
@@ -44,7 +48,7 @@ func (w *Worker) claim(life context.Context, q *queue, limit int, f *fetcher) (m
 	if c.limit > 0 {
 		limit = min(limit, c.limit)
 	}
-	again := c.id != 0
+	again, around := c.id != 0, now.Before(c.skip)
 	if !again {
 		c.id = job.NewDispatchID()
 	}
@@ -54,6 +58,7 @@ func (w *Worker) claim(life context.Context, q *queue, limit int, f *fetcher) (m
 	batch, err := w.store.Claim(ctx, job.Claim{
 		QueueName: q.name, Epoch: epoch, RelayID: w.o.ID, DispatchID: c.id, Limit: limit,
 		Spans: []job.Span{{LoPriority: job.LostPriority - 1, HiPriority: job.MaxPriority}}, WorkerID: w.o.ID, Lease: w.o.Lease, Again: again,
+		SkipLocked: around,
 	})
 	if err != nil {
 		w.claimFailed(life, q, limit, err)
@@ -74,16 +79,20 @@ func (w *Worker) claim(life context.Context, q *queue, limit int, f *fetcher) (m
 }
 
 // claimFailed has the same claim asked again: Postgres may or may not have handed
-// jobs to us. One that met a conflict or an odd value is made smaller.
+// jobs to us. After a conflict it passes by what is locked; one that met another, or an
+// odd value, is made smaller.
 func (w *Worker) claimFailed(ctx context.Context, q *queue, limit int, err error) {
-	c := &q.claims
+	c, now := &q.claims, time.Now()
 	var odd *job.DataError
-	if errors.As(err, &odd) || errors.Is(err, job.ErrConflict) {
+	switch conflict := errors.Is(err, job.ErrConflict); {
+	case conflict && !now.Before(c.skip):
+		c.skip = now.Add(skipLocked)
+	case conflict, errors.As(err, &odd):
 		c.limit = max(limit/2, 1)
 	}
 	w.metrics.errors.WithLabelValues("claim").Inc()
 	w.log.WarnContext(ctx, "cannot claim jobs", keyQueue, q.name, keyError, err)
-	c.again = time.Now().Add(w.o.Beat / 5)
+	c.again = now.Add(w.o.Beat / 5)
 }
 
 // probe asks, for each queue whose Redis is away, whether it is back; the fetch loop

@@ -156,3 +156,27 @@ func TestDirect_WaitIsNoAnswer(t *testing.T) {
 		r.end()
 	})
 }
+
+// Jobs that somebody has locked keep no others of their queue.
+func TestDirect_LockedJobsAreLeftAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outage
+		m := newMemory()
+		m.before = o.before
+		m.locked = map[int64]bool{1: true, 3: true}
+		o.redis.Store(true)
+		m.insert("q", envelopes("k", 1, 10)...)
+		r := start(t, m, ok)
+		r.sleep(10 * time.Second)
+		for id := int64(1); id <= 10; id++ {
+			if !m.locked[id] {
+				r.wantRecorded(id, job.Succeeded)
+			}
+		}
+		r.set(func(m *memory) { m.locked = nil })
+		r.sleep(time.Second)
+		r.wantRecorded(1, job.Succeeded)
+		r.wantRecorded(3, job.Succeeded)
+		r.end()
+	})
+}

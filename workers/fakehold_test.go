@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -100,15 +101,23 @@ func (m *memory) Claim(ctx context.Context, c job.Claim) (b job.Batch, err error
 		}
 	case m.truth[c.QueueName] == c.Epoch && !m.paused[c.QueueName]:
 		list := m.backlog[c.QueueName]
-		n := min(c.Limit, len(list))
-		for _, e := range list[:n] {
+		due := slices.Clone(list)
+		if c.SkipLocked {
+			due = slices.DeleteFunc(due, func(e job.Envelope) bool { return m.locked[e.ID] })
+		}
+		due = due[:min(c.Limit, len(due))]
+		if slices.ContainsFunc(due, func(e job.Envelope) bool { return m.locked[e.ID] }) {
+			m.mu.Unlock()
+			return job.Batch{}, job.ErrConflict
+		}
+		for _, e := range due {
 			e.DispatchID = c.DispatchID
 			m.dispatchLocked(e)
 			m.claimed[e.ID] = e
 			b.Jobs, h.ids = append(b.Jobs, e), append(h.ids, e.ID)
 		}
-		m.backlog[c.QueueName] = list[n:]
-		if n > 0 {
+		m.backlog[c.QueueName] = slices.DeleteFunc(slices.Clone(list), func(e job.Envelope) bool { return slices.Contains(h.ids, e.ID) })
+		if len(due) > 0 {
 			h.worker, h.until = c.WorkerID, time.Now().Add(c.Lease)
 			m.holdings[c.DispatchID] = h
 		}

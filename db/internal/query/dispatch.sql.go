@@ -38,17 +38,18 @@ due AS (
         WHERE r.queue_name = $1
           AND (r.priority, r.job_id) > (span.lo_priority, span.lo_id)
           AND r.priority <= span.hi_priority
+          AND (NOT $9::boolean OR EXISTS (SELECT FROM outbox.jobs AS j WHERE j.id = r.job_id FOR NO KEY UPDATE SKIP LOCKED))
         ORDER BY r.priority, r.job_id
         FOR UPDATE SKIP LOCKED
     ) AS live
-    LIMIT $9
+    LIMIT $10
 ),
 measured AS (
     SELECT due.place, sum(due.size) OVER (ORDER BY due.priority, due.job_id) AS bytes, row_number() OVER (ORDER BY due.priority, due.job_id) AS nth
     FROM due
 ),
 fit AS (
-    SELECT measured.place FROM measured WHERE measured.bytes <= $10::bigint OR measured.nth = 1
+    SELECT measured.place FROM measured WHERE measured.bytes <= $11::bigint OR measured.nth = 1
 ),
 gone AS (
     DELETE FROM outbox.ready
@@ -57,16 +58,16 @@ gone AS (
 ),
 moved AS (
     UPDATE outbox.jobs AS j
-    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $11::bigint, dispatched_at = now(),
-        started_at = NULL, worker_id = nullif($12::text, '') -- not of the attempt before: a loss would be put down to them
+    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $12::bigint, dispatched_at = now(),
+        started_at = NULL, worker_id = nullif($13::text, '') -- not of the attempt before: a loss would be put down to them
     FROM gone
     WHERE j.id BETWEEN gone.job_id AND gone.job_id AND j.status = 'queued'
     RETURNING j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count, j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload
 ),
 ledger AS (
     INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id, worker_id, lease_until)
-    SELECT $11::bigint, $1, array_agg(moved.id), $2, $13, nullif($12::text, ''),
-        CASE WHEN $12::text <> '' THEN now() + $14::bigint * interval '1 millisecond' END
+    SELECT $12::bigint, $1, array_agg(moved.id), $2, $14, nullif($13::text, ''),
+        CASE WHEN $13::text <> '' THEN now() + $15::bigint * interval '1 millisecond' END
     FROM moved
     HAVING count(*) > 0
 )
@@ -84,6 +85,7 @@ type ClaimReadyParams struct {
 	LoPriorities []int16
 	LoIDs        []int64
 	HiPriorities []int16
+	SkipLocked   bool
 	MaxJobs      int32
 	MaxBytes     int64
 	DispatchID   int64
@@ -114,7 +116,9 @@ type ClaimReadyRow struct {
 // first (see relay/skip.go). With a worker_id and a lease it is a worker that claims
 // for itself, while Redis is away: the ledger row is its own.
 // The ledger is made of what the UPDATE returns: a job that was cancelled a moment
-// ago loses its row in ready and appears nowhere.
+// ago loses its row in ready and appears nowhere. With skip_locked it passes by jobs
+// whose rows others have locked, instead of waiting for them: each job is locked, and
+// written to, once more for that.
 // arrow: queued -dispatch-> dispatched
 func (q *Queries) ClaimReady(ctx context.Context, arg ClaimReadyParams) ([]ClaimReadyRow, error) {
 	rows, err := q.db.Query(ctx, claimReady,
@@ -126,6 +130,7 @@ func (q *Queries) ClaimReady(ctx context.Context, arg ClaimReadyParams) ([]Claim
 		arg.LoPriorities,
 		arg.LoIDs,
 		arg.HiPriorities,
+		arg.SkipLocked,
 		arg.MaxJobs,
 		arg.MaxBytes,
 		arg.DispatchID,
