@@ -55,5 +55,24 @@ func Ceilings() []Ceiling {
 		{"worker", "rows deleted", aJob, 0.02},          // none but its own entry among the processes
 		{"worker", "updates not HOT", aJob, 0.02},       // none
 		{"worker", "Redis commands", batch, 36},         // 26.2 to 30.6: as acks happen to gather
+
+		{"listened", "statements", batch, 1.5},            // 1.09 to 1.10: as worker; what is noted is noted by its statement
+		{"listened", "statements in functions", batch, 0}, // none
+		{"listened", "commits", batch, 1.8},               // 1.31
+		{"listened", "WAL bytes", aJob, 220},              // 201.9 to 204.5, beside 200.9 to 202.6 with nobody there
+		{"listened", "row versions", aJob, 1.02},          // 1.00: jobs; a row of outbox.events for 500
+		{"listened", "mallocs", aJob, 14},                 // 13.33 to 13.38
+		{"listened", "malloc bytes", aJob, 2860},          // 2715 to 2742
+		{"listened", "rows deleted", aJob, 0.02},          // none
+		{"listened", "updates not HOT", aJob, 0.02},       // none
+		{"listened", "Redis commands", batch, 36},         // 27.1 to 30.6
+		{"listened", "bytes kept", aJob, 9},               // 6.8 to 7.6: of whole pages; ids in lz4, more of them when fewer end at once
+
+		{"listener", "statements", batch, 0.15},           // 0.10 to 0.11: three for each page, of 20,000
+		{"listener", "statements in functions", batch, 0}, // none
+		{"listener", "commits", batch, 0.4},               // 0.21 to 0.23; and what a connection prepares
+		{"listener", "WAL bytes", aJob, 1},                // 0.00: who listens writes nothing
+		{"listener", "row versions", aJob, 0.02},          // none
+		{"listener", "rows read", aJob, 4.5},              // 4.01: of 20,000 jobs in a table of 80,000 all are read; by their keys it is 1
 	}
 }

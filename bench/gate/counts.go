@@ -12,7 +12,7 @@ import (
 
 // Count is how much of something a part of a job's way has taken, per job.
 type Count struct {
-	Part   string // insert, copy, relay, worker
+	Part   string // insert, copy, relay, worker, listened, listener
 	What   string
 	PerJob float64
 }
@@ -26,6 +26,8 @@ type reading struct {
 	clock      float64 // statements that the clock starts
 	looks      float64 // commits of our own
 	readings   float64
+	kept       float64 // bytes of outbox.events on the disk
+	rowsRead   float64 // of Rookery's tables
 }
 
 // ours begins the statements by which the gate looks at things.
@@ -71,6 +73,12 @@ func (d *drain) read(ctx context.Context) (r reading, err error) {
 	if err != nil {
 		return r, fmt.Errorf("count statements: %w", err)
 	}
+	err = d.Pool.QueryRow(ctx, ours+`
+		SELECT pg_total_relation_size('outbox.events'), (sum(t.seq_tup_read) + sum(t.idx_tup_fetch))::float8
+		FROM pg_stat_user_tables AS t WHERE t.schemaname = 'outbox'`).Scan(&r.kept, &r.rowsRead)
+	if err != nil {
+		return r, fmt.Errorf("weigh events: %w", err)
+	}
 	return r, nil
 }
 
@@ -96,6 +104,8 @@ func (r reading) since(before reading) reading {
 	r.inside -= before.inside
 	r.clock -= before.clock
 	r.looks -= before.looks
+	r.kept -= before.kept
+	r.rowsRead -= before.rowsRead
 	return r
 }
 
@@ -112,15 +122,21 @@ func (r reading) counts(part string, jobs float64) []Count {
 		per("commits", r.Commits-r.looks-r.clock), // what the clock starts is a transaction each
 		per("WAL bytes", r.WALBytes-pageSize*r.FullPages),
 		per("row versions", r.Inserted+r.Updated),
-		per("mallocs", r.Mallocs),
-		per("malloc bytes", r.MallocBytes),
 	}
+	if part == "listener" { // its allocations are not counted: it is this process
+		return append(all, per("rows read", r.rowsRead))
+	}
+	all = append(all, per("mallocs", r.Mallocs), per("malloc bytes", r.MallocBytes))
 	if part == "insert" || part == "copy" {
 		return all
 	}
-	return append(all,
+	all = append(all,
 		per("rows deleted", r.Deleted),
 		per("updates not HOT", r.Updated-r.HOT),
 		per("Redis commands", r.RedisCalls-r.readings), // each reading is one
 	)
+	if part == "listened" {
+		all = append(all, per("bytes kept", r.kept))
+	}
+	return all
 }

@@ -13,6 +13,9 @@
 //	         their windows hold without a worker: 80 full claims; then it stops
 //	worker   a worker runs them from Redis, without a relay, in 10,000 slots, whose
 //	         buffer holds all outcomes: 80 full takes and as many full batches
+//	         (40,000 more by copy, vacuum and relay, not counted; the gate of events opens)
+//	listened the same as worker, while somebody listens to events
+//	listener what a server then reads for all who listen to it
 //
 // What a relay does by the clock is left out by name (byClock). No checkpoint falls
 // into a run, so that no page images do. What batches of a busy system look like, and

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/penguinmails/rookery/bench/lab"
+	"github.com/penguinmails/rookery/job"
 )
 
 // The workload, see the package comment.
@@ -28,7 +29,8 @@ const (
 // drain is one run, on servers of its own. One goroutine uses it.
 type drain struct {
 	*lab.Lab
-	looks float64 // commits of our own
+	looks float64         // commits of our own
+	begin job.EventCursor // what the listener has read
 }
 
 // Measure counts what each part takes. dir is the folder of bench, whose program the
@@ -57,6 +59,9 @@ func Measure(ctx context.Context, dir string) (counts []Count, err error) {
 		{"vacuum", 0, d.vacuum},
 		{"relay", drained, d.relay},
 		{"worker", drained, d.work},
+		{"once more", 0, d.again},
+		{"listened", drained, d.work},
+		{"listener", drained, d.listen},
 	} {
 		if err := part.run(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)

@@ -42,6 +42,9 @@ var least = map[string]map[string]float64{
 	"worker": {"statements": 1.06 / batch, "commits": 1.21 / batch, "Redis commands": 26.2 / batch, "mallocs": 13.27, "updates not HOT": 0},
 	"copy":   {"commits": 1.05 / batch, "mallocs": 12.12},
 	"insert": {"commits": 1, "mallocs": 39.05},
+
+	"listened": {"statements": 1.06 / batch, "commits": 1.21 / batch, "row versions": 1, "bytes kept": 6.7, "WAL bytes": 200},
+	"listener": {"statements": 0.1 / batch, "rows read": 4, "WAL bytes": 0, "row versions": 0},
 }
 
 func TestJudge_SeesOneMore(t *testing.T) {
@@ -69,6 +72,13 @@ func TestJudge_SeesOneMore(t *testing.T) {
 		{"insert", "mallocs", 1},
 		{"insert", "statements in functions", 1},
 		{"insert", "row versions", 1},
+		{"listened", "statements", batch},
+		{"listened", "row versions", 10},
+		{"listened", "bytes kept", 0.3},  // three more a job
+		{"listened", "WAL bytes", 0.04},  // 25 more
+		{"listener", "statements", 5000}, // three more a page
+		{"listener", "rows read", 1},
+		{"listener", "row versions", 1},
 	} {
 		counts := measured()
 		for i := range counts {
@@ -103,7 +113,7 @@ func TestJudge_GuardsAll(t *testing.T) {
 // TestCeilings_OnePerCount holds the table against what Measure counts.
 func TestCeilings_OnePerCount(t *testing.T) {
 	var counts []Count
-	for _, part := range []string{"insert", "copy", "relay", "worker"} {
+	for _, part := range []string{"insert", "copy", "relay", "worker", "listened", "listener"} {
 		counts = append(counts, reading{}.counts(part, 1)...)
 	}
 	if _, err := Judge(counts, Ceilings()); err != nil {
