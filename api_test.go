@@ -205,7 +205,7 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 	c.call("getStats", "GET", "/v1/stats", "/v1/stats", "", 200)
 	c.call("getScaler", "GET", "/v1/stats/{name}/scaler", "/v1/stats/mail/scaler", "", 200)
 	c.call("streamEvents", "GET", "/v1/events", "/v1/events", "", 200)
-	c.call("streamEvents", "GET", "/v1/events", "/v1/events?status=running", "", 400)
+	c.call("streamEvents", "GET", "/v1/events", "/v1/events?status=dispatched", "", 400)
 	c.call("exportEvents", "GET", "/v1/events/export", "/v1/events/export", "", 200)
 	c.call("exportEvents", "GET", "/v1/events/export", "/v1/events/export?job_id=0", "", 400)
 	made := c.call("createKey", "POST", "/v1/keys", "/v1/keys", `{"name":"ci","scopes":["jobs:write"],"queues":["mail"]}`, 201)

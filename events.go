@@ -2,6 +2,7 @@ package rookery
 
 import (
 	"context"
+	"time"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -10,6 +11,13 @@ import (
 // for [job.EventsKeptLong].
 func (j *Jobs) OpenEvents(ctx context.Context, long bool) error {
 	return j.store.OpenEvents(ctx, long)
+}
+
+// EventsSince returns where an export begins that wants what happened since a moment, as
+// far as it is kept, and from when on nothing of it is missing. [Jobs.OpenEvents] must
+// have been called.
+func (j *Jobs) EventsSince(ctx context.Context, since time.Time) (job.ExportStart, error) {
+	return j.store.EventsSince(ctx, since)
 }
 
 // Events returns a page of what became of jobs behind a cursor; the zero one is the

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	eventRows   = 40    // rows of outbox.events in one page: statements, of up to some hundred jobs each
-	prunedSlice = 10000 // rows of outbox.events that are deleted at once
+	eventRows   = 40     // rows of outbox.events in one page: statements, of up to some hundred jobs each
+	soughtRows  = 100000 // rows of outbox.events that are passed over in one page
+	prunedSlice = 10000  // rows of outbox.events that are deleted at once
 )
 
 // OpenEvents has what becomes of jobs noted for [job.EventsKept] from now on, or, long,
@@ -45,6 +46,48 @@ func (s *Store) Events(ctx context.Context, from job.EventCursor, detail bool) (
 		return err
 	})
 	return p, err
+}
+
+// EventsSince returns where an export begins that wants what transactions did that began at
+// a moment or later, as far as that is kept: the cursor is before all of it. The gate must
+// be open.
+func (s *Store) EventsSince(ctx context.Context, since time.Time) (job.ExportStart, error) {
+	var start job.ExportStart
+	err := s.seeing(ctx, "events since", func(q *query.Queries) error {
+		gate, err := q.GetEventGate(ctx)
+		if err != nil {
+			return err
+		}
+		now, _ := follow(job.EventCursor{}, gate)
+		c := now.Next
+		// A snapshot that sees nothing, and the present one. What it has not seen by then, who
+		// goes on from there sees, whenever it began.
+		c.Since, c.At, c.Upto, c.UptoAt, c.From = "1:1:", gate.PrunedAt, gate.Snapshot, gate.Now, since
+		// A statement that saw the gate shut has ended EventsSettle after it was opened, and
+		// one of a transaction that began later has not seen it so.
+		opened := gate.Now.Add(-time.Duration(gate.OpenMs) * time.Millisecond)
+		start.At, start.CompleteFrom = c, opened.Add(job.EventsSettle)
+		if gate.PrunedAt.After(start.CompleteFrom) {
+			start.CompleteFrom = gate.PrunedAt
+		}
+		start.CompleteFrom = start.CompleteFrom.UTC()
+		return nil
+	})
+	return start, err
+}
+
+// seek moves a cursor that has a From to the first row that began by then. found is
+// false when it has come to the end of what is looked at in one page, and not to such
+// a row.
+func seek(ctx context.Context, q *query.Queries, c *job.EventCursor) (found bool, err error) {
+	rows, err := q.SeekEvents(ctx, query.SeekEventsParams{FromAt: c.From, AfterTx: c.Tx, AfterID: c.ID, MaxScanned: soughtRows})
+	if err != nil || len(rows) == 0 {
+		return true, err
+	}
+	if c.Tx, c.ID = rows[0].Tx, rows[0].ID; rows[0].Found {
+		c.ID-- // it is the next
+	}
+	return rows[0].Found, nil
 }
 
 // follow says how a cursor goes on: from where it stood up to this moment, or, after a
@@ -85,11 +128,20 @@ func follow(from job.EventCursor, gate query.GetEventGateRow) (p job.EventPage, 
 // page fills p with what lies between its two snapshots, and moves its cursor.
 func page(ctx context.Context, q *query.Queries, p *job.EventPage, detail bool) error {
 	c := &p.Next
+	if !c.From.IsZero() {
+		if found, err := seek(ctx, q, c); err != nil || !found {
+			p.More = true
+			return err
+		}
+	}
 	rows, err := q.ListEvents(ctx, query.ListEventsParams{Since: c.Since, Upto: c.Upto, AfterTx: c.Tx, AfterID: c.ID, MaxRows: eventRows})
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
+		if r.At.Before(c.From) {
+			continue
+		}
 		for i, id := range r.JobIDs {
 			e := job.StatusEvent{JobID: id, Status: job.Completed, At: r.At.UTC()}
 			if i < len(r.Statuses) {
@@ -102,7 +154,7 @@ func page(ctx context.Context, q *query.Queries, p *job.EventPage, detail bool) 
 		c.Tx, c.ID = rows[len(rows)-1].Tx, rows[len(rows)-1].ID
 	} else {
 		c.Since, c.At = c.Upto, c.UptoAt
-		c.Upto, c.UptoAt, c.Tx, c.ID = "", time.Time{}, 0, 0
+		c.Upto, c.UptoAt, c.From, c.Tx, c.ID = "", time.Time{}, time.Time{}, 0, 0
 	}
 	if p.Events, err = withFacts(ctx, q, p.Events, detail); err != nil || !detail {
 		return err
@@ -152,7 +204,7 @@ func withFacts(ctx context.Context, q *query.Queries, events []job.StatusEvent, 
 func withAttempts(ctx context.Context, q *query.Queries, events []job.StatusEvent) error {
 	var a query.ListEventAttemptsParams
 	for _, e := range events {
-		if e.Status != job.Completed {
+		if ended(e) {
 			a.JobIDs, a.AttemptCounts = append(a.JobIDs, e.JobID), append(a.AttemptCounts, e.AttemptCount)
 		}
 	}
@@ -173,12 +225,16 @@ func withAttempts(ctx context.Context, q *query.Queries, events []job.StatusEven
 	}
 	for i := range events {
 		e := &events[i]
-		if r, ok := known[attempt{e.JobID, e.AttemptCount}]; ok && e.Status != job.Completed {
+		if r, ok := known[attempt{e.JobID, e.AttemptCount}]; ok && ended(*e) {
 			e.Outcome, e.Error, e.WorkerID, e.StartedAt, e.FinishedAt = r.Outcome, r.Error, text(r.WorkerID), r.StartedAt, &r.FinishedAt
 		}
 	}
 	return nil
 }
+
+// ended reports whether an event is of an attempt that did not simply succeed, which
+// alone has a row in attempts. One that runs may have it later.
+func ended(e job.StatusEvent) bool { return e.Status != job.Completed && e.Status != job.Running }
 
 // pruneEvents deletes a slice of what nobody may ask for any more.
 func pruneEvents(ctx context.Context, q *query.Queries) error {

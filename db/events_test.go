@@ -84,7 +84,7 @@ func is(id int64, s job.Status) string { return fmt.Sprint(id, " ", s) }
 func TestEvents_EachTransitionThatEndsAnAttemptOrAJob(t *testing.T) {
 	t.Parallel()
 	for _, h := range happenings() {
-		if h.event == job.EventDispatch || h.event == job.EventStart {
+		if h.event == job.EventDispatch {
 			continue
 		}
 		t.Run(strings.TrimSpace(string(h.event)+" "+h.name), func(t *testing.T) {
@@ -320,15 +320,21 @@ func TestEvents_DetailForTheExport(t *testing.T) {
 	w := newWorld(t)
 	r := w.listen()
 	ref := w.out()
+	if _, err := w.Reconcile(t.Context(), worker, []job.Outcome{{Ref: ref, Kind: job.Started}}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := w.Reconcile(t.Context(), worker, []job.Outcome{{Ref: ref, Kind: job.Failed, Error: "no route"}}); err != nil {
 		t.Fatal(err)
 	}
 	w.reconcile(job.Succeeded, 0, w.claim(1).Jobs[0].Ref())
 	p, err := w.Events(t.Context(), r.at, true)
-	if err != nil || len(p.Events) != 2 {
-		t.Fatalf("Events = %+v, %v, want two", p, err)
+	if err != nil || len(p.Events) != 3 {
+		t.Fatalf("Events = %+v, %v, want three", p, err)
 	}
-	failed, done := p.Events[0], p.Events[1]
+	runs, failed, done := p.Events[0], p.Events[1], p.Events[2]
+	if runs.Status != job.Running || runs.AttemptCount != 1 || runs.Outcome != "" || runs.Error != "" {
+		t.Errorf("the attempt that ran = %+v", runs)
+	}
 	if failed.Status != job.Queued || failed.AttemptCount != 1 || failed.Outcome != "fail" || failed.Error != "no route" || failed.WorkerID != worker || failed.FinishedAt == nil {
 		t.Errorf("the attempt that failed = %+v", failed)
 	}

@@ -15,9 +15,11 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// maxExport is how many lines an export writes before it ends with a cursor, give or
-// take a page.
-const maxExport = 10_000
+// How much an export reads before it ends with a cursor, give or take a page.
+const (
+	maxExport  = 10_000          // lines
+	exportTime = 5 * time.Second // however little of what it reads is wanted
+)
 
 // wish is which events a client wants, and may have.
 type wish struct {
@@ -32,9 +34,9 @@ type wish struct {
 }
 
 // wishOf reads the parameters of a stream or an export.
-func (s *Server) wishOf(ctx context.Context, r request, lastID string) (wish, error) {
+func (s *Server) wishOf(ctx context.Context, r request, lastID string, more ...string) (wish, error) {
 	w := wish{who: s.principal(ctx)}
-	if err := r.allow("queue_name", "kind", "status", "job_id", "cursor"); err != nil {
+	if err := r.allow(append([]string{"queue_name", "kind", "status", "job_id", "cursor"}, more...)...); err != nil {
 		return w, err
 	}
 	var field *job.FieldError
@@ -47,9 +49,9 @@ func (s *Server) wishOf(ctx context.Context, r request, lastID string) (wish, er
 		kind := r.query.Get("kind")
 		w.kind = &kind
 	}
-	ends := []job.Status{job.Queued, job.Completed, job.Dead, job.Cancelled}
-	if w.status = r.query.Get("status"); w.status != "" && !slices.Contains(ends, job.Status(w.status)) {
-		return w, invalidParameter("status", "must be queued, completed, dead or cancelled: the others are not events")
+	noted := []job.Status{job.Queued, job.Running, job.Completed, job.Dead, job.Cancelled}
+	if w.status = r.query.Get("status"); w.status != "" && !slices.Contains(noted, job.Status(w.status)) {
+		return w, invalidParameter("status", "must be queued, running, completed, dead or cancelled: the others are not events")
 	}
 	if text := r.query.Get("job_id"); text != "" {
 		id, err := strconv.ParseInt(text, 10, 64)
@@ -273,6 +275,9 @@ type exportEnd struct {
 	Cursor string `json:"cursor"` // for the next export, whatever was read of this one
 	More   bool   `json:"more"`   // there is more at this moment
 	Gap    bool   `json:"gap"`    // what happened before the cursor is not told
+	// CompleteFrom is there when it began by since: what transactions did that began
+	// earlier may be missing.
+	CompleteFrom *time.Time `json:"complete_from,omitempty"`
 }
 
 // exportEvents answers GET /v1/events/export with JSON lines.
@@ -283,16 +288,30 @@ func (s *Server) exportEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	want, err := s.wishOf(ctx, r, "")
+	want, err := s.wishOf(ctx, r, "", "since")
 	if err != nil {
 		return err
+	}
+	since, err := momentOf(r, "since")
+	if err != nil {
+		return err
+	}
+	if want.beginning && !since.IsZero() {
+		return invalidParameter("since", "is for an export that begins; a cursor says where to go on")
 	}
 	if err := s.o.Events.OpenEvents(ctx, true); err != nil {
 		return fmt.Errorf("open events: %w", err)
 	}
 	var body bytes.Buffer
 	end, at := exportEnd{More: true}, want.begin
-	for lines := 0; end.More && !end.Gap && lines < maxExport; {
+	if !since.IsZero() {
+		start, err := s.o.Events.EventsSince(ctx, since)
+		if err != nil {
+			return fmt.Errorf("begin export: %w", err)
+		}
+		at, end.CompleteFrom = start.At, &start.CompleteFrom
+	}
+	for lines, began := 0, time.Now(); end.More && !end.Gap && lines < maxExport && time.Since(began) < exportTime; {
 		page, err := s.o.Events.Events(ctx, at, true)
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)

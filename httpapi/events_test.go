@@ -39,6 +39,10 @@ func (f *fakeEvents) OpenEvents(_ context.Context, long bool) error {
 	return nil
 }
 
+func (f *fakeEvents) EventsSince(_ context.Context, since time.Time) (job.ExportStart, error) {
+	return job.ExportStart{At: job.EventCursor{Settled: true, Since: "1:1:"}, CompleteFrom: since.Add(time.Hour)}, nil
+}
+
 func (f *fakeEvents) Events(_ context.Context, from job.EventCursor, _ bool) (job.EventPage, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -187,7 +191,7 @@ func TestEvents_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, &fakeJobs{}, Options{Events: &fakeEvents{}})
 	for query, field := range map[string]string{
-		"?status=running": "status", "?job_id=0": "job_id", "?job_id=x": "job_id", "?queue_name=a%7Bb": "queue_name", "?queue=a": "queue",
+		"?status=dispatched": "status", "?job_id=0": "job_id", "?job_id=x": "job_id", "?queue_name=a%7Bb": "queue_name", "?queue=a": "queue",
 		"?cursor=!": "cursor", "?cursor=" + (job.EventCursor{Since: "5:3:"}).String(): "cursor",
 		"?cursor=" + (job.EventCursor{Since: "1:9:7,3"}).String(): "cursor", "?cursor=" + strings.Repeat("a", job.MaxEventCursor+1): "cursor",
 	} {
@@ -304,5 +308,25 @@ func TestEvents_ExportGoesOnByCursor(t *testing.T) {
 	}
 	if f.opened[true] != 3 {
 		t.Errorf("the gate was opened for long %d times, want 3", f.opened[true])
+	}
+}
+
+func TestEvents_ExportBeginsWithWhatIsKept(t *testing.T) {
+	t.Parallel()
+	f := &fakeEvents{}
+	f.add(done(1, "mail"))
+	s := newServer(t, &fakeJobs{}, Options{Events: f})
+	w := get(s, "/v1/events/export?since=2026-01-02T03:04:05Z")
+	if body := w.Body.String(); w.Code != 200 || !strings.HasPrefix(body, `{"job_id":1,`) || !strings.Contains(body, `"complete_from":"2026-01-02T04:04:05Z"`) {
+		t.Fatalf("since = %d %s, want job 1 and from when on nothing is missing", w.Code, body)
+	}
+	if f.opened[true] != 1 {
+		t.Errorf("the gate was opened for long %d times, want 1", f.opened[true])
+	}
+	cursor := (job.EventCursor{Since: "1:1:"}).String()
+	for _, query := range []string{"/export?since=yesterday", "/export?since=2026-01-02T03:04:05Z&cursor=" + cursor, "?since=2026-01-02T03:04:05Z"} {
+		if p := wantProblem(t, get(s, "/v1/events"+query), http.StatusBadRequest, codeInvalidParameter); p.Errors[0].Field != "since" {
+			t.Errorf("%.30s = %+v, want since named", query, p.Errors)
+		}
 	}
 }

@@ -27,6 +27,8 @@ type Events interface {
 	// OpenEvents has it noted for [job.EventsKept] from now on, or, long, for
 	// [job.EventsKeptLong].
 	OpenEvents(ctx context.Context, long bool) error
+	// EventsSince returns where an export begins that wants what is kept since a moment.
+	EventsSince(ctx context.Context, since time.Time) (job.ExportStart, error)
 	// Events returns a page of what lies behind a cursor; the zero one is the present.
 	Events(ctx context.Context, from job.EventCursor, detail bool) (job.EventPage, error)
 }

@@ -52,6 +52,7 @@ type EventCursor struct {
 	Since   string    `json:"a"`           // a pg_snapshot
 	Upto    string    `json:"b,omitempty"` // another, of a page that went on; "": none
 	UptoAt  time.Time `json:"u,omitzero"`
+	From    time.Time `json:"n,omitzero"` // what began before it is passed over, until Upto is reached
 	Tx      int64     `json:"x,omitempty"`
 	ID      int64     `json:"i,omitempty"`
 }
@@ -106,6 +107,14 @@ func ParseEventCursor(text string) (EventCursor, error) {
 func (c EventCursor) String() string {
 	text, _ := json.Marshal(c) // numbers, strings and a time of Postgres: cannot fail
 	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// ExportStart is where an export begins that asks for what is kept.
+type ExportStart struct {
+	At EventCursor
+	// CompleteFrom is the moment from which on nothing is missing: what was done by a
+	// transaction that began before it may not have been noted, or not be kept.
+	CompleteFrom time.Time
 }
 
 // EventPage is some events, in no order that means anything, and where to go on.

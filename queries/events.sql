@@ -32,6 +32,22 @@ WHERE e.tx >= cast(cast(pg_snapshot_xmin(cast(@since::text AS pg_snapshot)) AS t
 ORDER BY e.tx, e.id
 LIMIT @max_rows;
 
+-- name: SeekEvents :many
+-- The first row behind a place whose transaction did not begin before a moment, or, when
+-- none of the next max_scanned is one, the last of those. None: nothing lies behind the
+-- place. Reads a range of events_pkey.
+SELECT s.tx, s.id, (s.at >= @from_at::timestamptz)::boolean AS found
+FROM (
+    SELECT e.tx, e.id, e.at, row_number() OVER (ORDER BY e.tx, e.id) AS nth
+    FROM outbox.events AS e
+    WHERE (e.tx, e.id) > (@after_tx::bigint, @after_id::bigint)
+    ORDER BY e.tx, e.id
+    LIMIT sqlc.arg(max_scanned)::bigint
+) AS s
+WHERE s.at >= @from_at OR s.nth = sqlc.arg(max_scanned)::bigint
+ORDER BY s.tx, s.id
+LIMIT 1;
+
 -- name: ListEventJobs :many
 -- The jobs of events, without payloads.
 SELECT j.id, j.queue_name, j.kind, j.attempt_count, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id

@@ -112,11 +112,22 @@ FROM accepted AS a;
 -- name: MarkRunning :many
 -- The lazy mark that a handler is still running after 250 ms.
 -- arrow: dispatched -start-> running
-UPDATE outbox.jobs AS j
-SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = @worker_id::text
-FROM (SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id, unnest(@ran_us::bigint[]) AS ran_us) AS o
-WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
-RETURNING j.id, j.dispatch_id;
+WITH started AS (
+    UPDATE outbox.jobs AS j
+    SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = @worker_id::text
+    FROM (SELECT unnest(@job_ids::bigint[]) AS job_id, unnest(@dispatch_ids::bigint[]) AS dispatch_id, unnest(@ran_us::bigint[]) AS ran_us) AS o
+    WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
+    RETURNING j.id, j.dispatch_id, j.attempt_count
+),
+noted AS (
+    INSERT INTO outbox.events (job_ids, statuses, attempt_counts)
+    SELECT array_agg(s.id), array_agg('running'::text), array_agg(s.attempt_count)
+    FROM started AS s
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
+)
+SELECT s.id, s.dispatch_id
+FROM started AS s;
 
 -- name: VerifyAttempts :many
 -- Which of these attempts are current.

@@ -61,16 +61,19 @@ func (b bookmark) keep(text string) error {
 func eventsCommand(s *settings) *cobra.Command {
 	events := group(&cobra.Command{Use: "events", Short: "What became of jobs"})
 	var (
-		queue, kind, path string
-		follow            bool
-		byKind            bool
+		queue, kind, path, since string
+		follow                   bool
+		byKind                   bool
 	)
 	c := &cobra.Command{
-		Use:   "export --cursor-file FILE [--follow]",
+		Use:   "export --cursor-file FILE [--since TIME] [--follow]",
 		Short: "Print what became of jobs since the last export, a line of JSON for each attempt",
 		Long: `Print what became of jobs since the last export with the same file, a line of JSON for
-each attempt that ended and each job that was cancelled or redriven; no payloads. The
-first export begins with the present: what is over by then, "jobs export" prints.
+each attempt that ended or went on for 250 ms, and each job that was cancelled or
+redriven; no payloads. The first export begins with the present: what is over by then,
+"jobs export" prints. With --since it begins with what is kept of that time. Nothing
+was noted while nobody listened or exported: standard error says from when on none is
+missing, and jobs that are deleted have no events any more.
 
 Events are kept for 7 days after the last export. When some are missing, as after a
 longer pause, it says so on standard error and goes on with the present. Killed anywhere
@@ -85,15 +88,20 @@ and started again it misses none, and prints some twice.`,
 					return flagError(err)
 				}
 			}
+			begin, err := sinceOf(since, time.Now())
+			if err != nil {
+				return flagError(err)
+			}
 			byKind = cmd.Flags().Changed("kind")
 			return withJobsFor(cmd.Context(), s, 0, func(ctx context.Context, jobs *rookery.Jobs) error {
-				return exportEvents(ctx, jobs, bookmark{path}, follow, func(e job.StatusEvent) bool {
+				return exportEvents(ctx, jobs, bookmark{path}, begin, follow, func(e job.StatusEvent) bool {
 					return (queue == "" || e.QueueName == queue) && (!byKind || e.Kind == kind)
 				})
 			})
 		},
 	}
 	c.Flags().StringVar(&path, "cursor-file", "", "where to go on; made by the first export")
+	c.Flags().StringVar(&since, "since", "", "begin so long ago (36h), or then (2026-12-01T09:00:00Z), with what is kept; nothing when the file is there")
 	c.Flags().BoolVar(&follow, "follow", false, "go on until interrupted")
 	c.Flags().StringVarP(&queue, "queue", "q", "", "only this queue")
 	c.Flags().StringVarP(&kind, "kind", "k", "", "only this kind; --kind= means the empty one")
@@ -102,7 +110,21 @@ and started again it misses none, and prints some twice.`,
 	return events
 }
 
-func exportEvents(ctx context.Context, jobs *rookery.Jobs, b bookmark, follow bool, takes func(job.StatusEvent) bool) error {
+// sinceOf reads a time, or how long ago it was; "" is the zero time.
+func sinceOf(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 && d <= 10*365*24*time.Hour {
+		return now.Add(-d), nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil && job.CheckRunAt(t) == nil {
+		return t, nil
+	}
+	return time.Time{}, &job.FieldError{Field: "since", Problem: fmt.Sprintf("is %.40q, must be a duration such as 36h, at most 10 years, or an RFC 3339 time such as 2026-12-01T09:00:00Z", text)}
+}
+
+func exportEvents(ctx context.Context, jobs *rookery.Jobs, b bookmark, since time.Time, follow bool, takes func(job.StatusEvent) bool) error {
 	text, err := b.read()
 	if err != nil {
 		return fmt.Errorf("read cursor: %w", err)
@@ -120,6 +142,15 @@ func exportEvents(ctx context.Context, jobs *rookery.Jobs, b bookmark, follow bo
 				return err
 			}
 			opened = time.Now()
+		}
+		if at.Since == "" && !since.IsZero() {
+			start, err := jobs.EventsSince(ctx, since)
+			if err != nil {
+				return err
+			}
+			at = start.At
+			fmt.Fprintf(os.Stderr, "rookery: none is missing from %s on; before that some may not have been noted, or not be kept\n",
+				start.CompleteFrom.Format(time.RFC3339))
 		}
 		page, err := jobs.Events(ctx, at, true)
 		if err != nil {

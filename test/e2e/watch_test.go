@@ -225,6 +225,15 @@ func TestExport_KilledAnywhereMissesNone(t *testing.T) {
 		}
 	}
 	w.committed = nil // none of them ran
+
+	file = filepath.Join(t.TempDir(), "of-what-is-kept")
+	code, stdout, stderr = run(t, w.env("export"), export("--since", "1h")...)
+	if code != 0 || !strings.Contains(stderr, "none is missing from ") || strings.Count(stdout, "\n") != len(jobs) {
+		t.Errorf("export --since 1h = %d, %d lines, %s; want 0, %d lines and from when on none is missing", code, strings.Count(stdout, "\n"), stderr, len(jobs))
+	}
+	if code, stdout, _ = run(t, w.env("export"), export("--since", "1h")...); code != 0 || stdout != "" {
+		t.Errorf("the same again = %d %q, want it to go on by its file", code, stdout)
+	}
 	if err := os.WriteFile(file, []byte("rubbish\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -299,3 +299,58 @@ func (q *Queries) PruneEvents(ctx context.Context, arg PruneEventsParams) (int64
 	}
 	return result.RowsAffected(), nil
 }
+
+const seekEvents = `-- name: SeekEvents :many
+SELECT s.tx, s.id, (s.at >= $1::timestamptz)::boolean AS found
+FROM (
+    SELECT e.tx, e.id, e.at, row_number() OVER (ORDER BY e.tx, e.id) AS nth
+    FROM outbox.events AS e
+    WHERE (e.tx, e.id) > ($2::bigint, $3::bigint)
+    ORDER BY e.tx, e.id
+    LIMIT $4::bigint
+) AS s
+WHERE s.at >= $1 OR s.nth = $4::bigint
+ORDER BY s.tx, s.id
+LIMIT 1
+`
+
+type SeekEventsParams struct {
+	FromAt     time.Time
+	AfterTx    int64
+	AfterID    int64
+	MaxScanned int64
+}
+
+type SeekEventsRow struct {
+	Tx    int64
+	ID    int64
+	Found bool
+}
+
+// The first row behind a place whose transaction did not begin before a moment, or, when
+// none of the next max_scanned is one, the last of those. None: nothing lies behind the
+// place. Reads a range of events_pkey.
+func (q *Queries) SeekEvents(ctx context.Context, arg SeekEventsParams) ([]SeekEventsRow, error) {
+	rows, err := q.db.Query(ctx, seekEvents,
+		arg.FromAt,
+		arg.AfterTx,
+		arg.AfterID,
+		arg.MaxScanned,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SeekEventsRow
+	for rows.Next() {
+		var i SeekEventsRow
+		if err := rows.Scan(&i.Tx, &i.ID, &i.Found); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -85,11 +85,22 @@ func (q *Queries) FreeJobs(ctx context.Context, jobIds []int64) ([]int64, error)
 }
 
 const markRunning = `-- name: MarkRunning :many
-UPDATE outbox.jobs AS j
-SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = $1::text
-FROM (SELECT unnest($2::bigint[]) AS job_id, unnest($3::bigint[]) AS dispatch_id, unnest($4::bigint[]) AS ran_us) AS o
-WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
-RETURNING j.id, j.dispatch_id
+WITH started AS (
+    UPDATE outbox.jobs AS j
+    SET status = 'running', started_at = now() - o.ran_us * interval '1 microsecond', worker_id = $1::text
+    FROM (SELECT unnest($2::bigint[]) AS job_id, unnest($3::bigint[]) AS dispatch_id, unnest($4::bigint[]) AS ran_us) AS o
+    WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status = 'dispatched'
+    RETURNING j.id, j.dispatch_id, j.attempt_count
+),
+noted AS (
+    INSERT INTO outbox.events (job_ids, statuses, attempt_counts)
+    SELECT array_agg(s.id), array_agg('running'::text), array_agg(s.attempt_count)
+    FROM started AS s
+    WHERE (SELECT g.open_until > now() FROM outbox.event_gate AS g WHERE g.one)
+    HAVING count(*) > 0
+)
+SELECT s.id, s.dispatch_id
+FROM started AS s
 `
 
 type MarkRunningParams struct {
