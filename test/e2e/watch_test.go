@@ -72,7 +72,11 @@ func TestTop_InATerminal(t *testing.T) {
 	}
 	defer tty.Close()
 	var s screen
-	go func() { _, _ = bufio.NewReader(tty).WriteTo(&s) }()
+	drained := make(chan struct{}) // when the last who could write has gone
+	go func() {
+		defer close(drained)
+		_, _ = bufio.NewReader(tty).WriteTo(&s)
+	}()
 	s.until(t, "the queue without a worker in 80 x 24", func(last string) bool {
 		return strings.Contains(last, queue+" has no worker, and 3 jobs are due") && strings.Contains(last, "relay") && strings.Contains(last, "more") && fits(last, 80, 24)
 	})
@@ -87,6 +91,11 @@ func TestTop_InATerminal(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after q it ended with %v, want 0", err)
+	}
+	select { // what it wrote at its end is on its way
+	case <-drained:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the terminal does not end")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
