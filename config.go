@@ -106,6 +106,9 @@ func configOf(read func(string) string) (Config, error) {
 	if c.RetentionDead, err = retentionOf(read, "ROOKERY_RETENTION_DEAD"); err != nil {
 		return c, err
 	}
+	if c.RetentionOperations, err = retentionOf(read, "ROOKERY_RETENTION_OPERATIONS"); err != nil {
+		return c, err
+	}
 	if text := read("ROOKERY_LOG_LEVEL"); text != "" {
 		if err := c.LogLevel.UnmarshalText([]byte(text)); err != nil {
 			return c, fmt.Errorf("ROOKERY_LOG_LEVEL is %q, must be debug, info, warn or error", text)

@@ -22,7 +22,7 @@ func retentionOf(read func(string) string, name string) (time.Duration, error) {
 	case err == nil && d == 0:
 		return forEver, nil
 	case err != nil || d < time.Minute || d > relay.MaxRetention:
-		return 0, fmt.Errorf("%s is %q, must be a duration from 1m to %dh (10 years), or 0 to keep jobs for ever", name, text, int(relay.MaxRetention.Hours()))
+		return 0, fmt.Errorf("%s is %q, must be a duration from 1m to %dh (10 years), or 0 to keep them for ever", name, text, int(relay.MaxRetention.Hours()))
 	}
 	return d, nil
 }

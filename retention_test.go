@@ -20,6 +20,10 @@ func TestLoadConfig_Retention(t *testing.T) {
 	if err := os.WriteFile(file, []byte("ROOKERY_RETENTION=2h\nROOKERY_RETENTION_DEAD=3h\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	operations := func(name string) string { return map[string]string{"ROOKERY_RETENTION_OPERATIONS": "4h"}[name] }
+	if c, err := rookery.LoadConfig("", operations); err != nil || c.RetentionOperations != 4*time.Hour {
+		t.Errorf("operations are kept for %s, %v, want 4h", c.RetentionOperations, err)
+	}
 	for _, c := range []struct {
 		file, keep, dead string
 		want, wantDead   time.Duration

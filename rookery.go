@@ -59,6 +59,8 @@ type Config struct {
 	// history. Negative: for ever.
 	Retention     time.Duration // of completed and cancelled jobs; 0 means 7 days
 	RetentionDead time.Duration // of dead ones; 0 means 30 days
+	// RetentionOperations is how long they keep operations that are over; 0 means 30 days.
+	RetentionOperations time.Duration
 
 	Logger   *slog.Logger         // nil: one is made of LogLevel and LogFormat, to stderr
 	Registry *prometheus.Registry // nil: a fresh one with Go's and the process's metrics
@@ -153,7 +155,7 @@ func (s *Service) Relay() (*relay.Relay, error) {
 	}
 	return relay.New(s.store, s.redis, source, relay.Options{
 		Lease: s.config.Lease, Registerer: s.registry, Logger: s.log, Failpoint: s.failpoint,
-		Retention: s.config.Retention, RetentionDead: s.config.RetentionDead,
+		Retention: s.config.Retention, RetentionDead: s.config.RetentionDead, RetentionOperations: s.config.RetentionOperations,
 	})
 }
 

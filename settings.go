@@ -12,19 +12,20 @@ import (
 // defaults are what holds when nobody says anything. A test compares them with the
 // table of README.md.
 var defaults = map[string]string{
-	"ROOKERY_HTTP_ADDR":        "127.0.0.1:8080",
-	"ROOKERY_WAKE":             WakeNotify,
-	"ROOKERY_PUSH":             "false",
-	"ROOKERY_PUSH_ALLOW_HTTP":  "false",
-	"ROOKERY_SPOOL":            "false",
-	"ROOKERY_SPOOL_ENTRIES":    "100000",
-	"ROOKERY_SPOOL_BYTES":      "64000000",
-	"ROOKERY_OIDC_SCOPE_CLAIM": "scope",
-	"ROOKERY_LEASE":            "15s",
-	"ROOKERY_RETENTION":        "168h",
-	"ROOKERY_RETENTION_DEAD":   "720h",
-	"ROOKERY_LOG_LEVEL":        "info",
-	"ROOKERY_LOG_FORMAT":       "text",
+	"ROOKERY_HTTP_ADDR":            "127.0.0.1:8080",
+	"ROOKERY_WAKE":                 WakeNotify,
+	"ROOKERY_PUSH":                 "false",
+	"ROOKERY_PUSH_ALLOW_HTTP":      "false",
+	"ROOKERY_SPOOL":                "false",
+	"ROOKERY_SPOOL_ENTRIES":        "100000",
+	"ROOKERY_SPOOL_BYTES":          "64000000",
+	"ROOKERY_OIDC_SCOPE_CLAIM":     "scope",
+	"ROOKERY_LEASE":                "15s",
+	"ROOKERY_RETENTION":            "168h",
+	"ROOKERY_RETENTION_DEAD":       "720h",
+	"ROOKERY_RETENTION_OPERATIONS": "720h",
+	"ROOKERY_LOG_LEVEL":            "info",
+	"ROOKERY_LOG_FORMAT":           "text",
 }
 
 // Setting is one value of the configuration.

@@ -72,6 +72,7 @@ func (c Config) shown() []dashboard.Setting {
 		{Name: "Lease", Value: kept(c.Lease, "ROOKERY_LEASE")},
 		{Name: "Jobs that are over are kept", Value: kept(c.Retention, "ROOKERY_RETENTION")},
 		{Name: "Dead ones", Value: kept(c.RetentionDead, "ROOKERY_RETENTION_DEAD")},
+		{Name: "Operations that are over", Value: kept(c.RetentionOperations, "ROOKERY_RETENTION_OPERATIONS")},
 		{Name: "Spool while Postgres is away", Value: yes[c.Spool.On]},
 		{Name: "Log", Value: c.LogLevel.String() + ", " + or(c.LogFormat, defaults["ROOKERY_LOG_FORMAT"])},
 	}

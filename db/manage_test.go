@@ -168,8 +168,15 @@ func TestSetQuiet(t *testing.T) {
 		}
 		w.exec("DELETE FROM outbox.queues")
 	}
-	if all, err := w.Processes(t.Context(), "worker"); err != nil || len(all) != 1 || !all[0].Quiet {
-		t.Errorf("Processes = %+v, %v, want one that is quiet", all, err)
+	before, err := w.Processes(t.Context(), "worker")
+	if err != nil || len(before) != 1 || !before[0].Quiet {
+		t.Fatalf("Processes = %+v, %v, want one that is quiet", before, err)
+	}
+	if heard, err := w.Beat(t.Context(), job.Process{ID: "w1", Role: "worker", Life: 7}); err != nil || heard.Quiet {
+		t.Errorf("Beat of the next of its name = %+v, %v, want it not quiet", heard, err)
+	}
+	if after, err := w.Processes(t.Context(), "worker"); err != nil || len(after) != 1 || after[0].Quiet || !after[0].StartedAt.After(before[0].StartedAt) {
+		t.Errorf("Processes = %+v, %v, want one that started just now", after, err)
 	}
 	page, err := w.Changes(t.Context(), job.ChangeFilter{Limit: 10})
 	if lines := page.Changes; err != nil || len(lines) != 2 || lines[0].Action != "worker.quiet" || lines[0].Target != "w1" || string(lines[0].Detail) != `{"quiet": true}` {

@@ -172,8 +172,8 @@ func (s *Store) Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error) {
 }
 
 // Beat says that a process lives, and returns the epoch of every queue, and whether
-// it is to be quiet. A relay's
-// also forgets processes that have been silent for an hour.
+// it is to be quiet. A relay's also forgets processes that have been silent for an
+// hour.
 func (s *Store) Beat(ctx context.Context, p job.Process) (job.Heard, error) {
 	epochs, err := json.Marshal(p.Epochs)
 	if err != nil || p.Epochs == nil {
@@ -186,7 +186,7 @@ func (s *Store) Beat(ctx context.Context, p job.Process) (job.Heard, error) {
 				return err
 			}
 		}
-		rows, err := q.BeatProcess(ctx, query.BeatProcessParams{ID: p.ID, Role: p.Role, Host: p.Host, Pid: int32(p.PID), RedisOk: p.RedisOK, Epochs: epochs, Quiet: p.Quiet})
+		rows, err := q.BeatProcess(ctx, query.BeatProcessParams{ID: p.ID, Role: p.Role, Host: p.Host, Pid: int32(p.PID), RedisOk: p.RedisOK, Epochs: epochs, Quiet: p.Quiet, Life: p.Life})
 		for _, row := range rows {
 			out.Quiet = row.Quiet
 			if row.Name != "" {

@@ -30,6 +30,21 @@ func (s *Store) Prune(ctx context.Context, p job.Prune) (job.Pruned, error) {
 	return out, err
 }
 
+// PruneOperations deletes operations that have been over for as long as they are kept, as
+// far as one step goes, and returns how many; negative: none. The audit still says who
+// began them.
+func (s *Store) PruneOperations(ctx context.Context, keep time.Duration) (n int64, err error) {
+	ms := kept(keep)
+	if ms == nil {
+		return 0, nil
+	}
+	err = s.do(ctx, "prune operations", func(q *query.Queries) error {
+		n, err = q.PruneOperations(ctx, *ms)
+		return err
+	})
+	return n, err
+}
+
 // kept is a retention in milliseconds, rounded up; nil: for ever.
 func kept(d time.Duration) *int64 {
 	if d < 0 {

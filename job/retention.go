@@ -8,8 +8,9 @@ import (
 // How long finished jobs are kept unless somebody says otherwise: completed and
 // cancelled ones, and dead ones, for which a person may come back.
 const (
-	Retention     = 7 * 24 * time.Hour
-	RetentionDead = 30 * 24 * time.Hour
+	Retention           = 7 * 24 * time.Hour
+	RetentionDead       = 30 * 24 * time.Hour
+	RetentionOperations = 30 * 24 * time.Hour // of what people did to many at once, from its end
 )
 
 // MaxPrune is how many jobs one slice of pruning reads at most.

@@ -113,6 +113,7 @@ type Process struct {
 	Host      string           `json:"host"`
 	PID       int              `json:"pid"`
 	StartedAt time.Time        `json:"started_at"`
+	Life      int64            `json:"-"` // drawn when it starts: another with the same id has another; 0 for relays
 	RedisOK   bool             `json:"-"` // Redis has answered since the last beat
 	Epochs    map[string]int64 `json:"epochs,omitempty"`
 	Quiet     bool             `json:"quiet,omitempty"` // a worker was told, by a signal, to take no more jobs

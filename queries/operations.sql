@@ -62,6 +62,16 @@ SET matched = o.matched + sqlc.arg(matched)::bigint, done = o.done + sqlc.arg(do
 WHERE o.id = @id AND o.status = 'running'
 RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place;
 
+-- name: PruneOperations :execrows
+-- Deletes operations that have been over for so long. They begin in the order of ids, so
+-- the first thousand that are there tell: of those few run long enough to stay.
+DELETE FROM outbox.operations AS o
+WHERE o.id = ANY (ARRAY(
+    SELECT old.id
+    FROM (SELECT x.id, x.status, x.finished_at FROM outbox.operations AS x ORDER BY x.id LIMIT 1000) AS old
+    WHERE old.status <> 'running' AND old.finished_at < now() - sqlc.arg(keep_ms)::bigint * interval '1 millisecond'
+)) AND o.status <> 'running';
+
 -- name: EndOperation :many
 -- Ends an operation before its time; a batch under way is waited for. With a holder only
 -- if that works at it.

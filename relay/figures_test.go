@@ -76,6 +76,12 @@ type counting struct {
 	fails   error
 	samples int
 	pruned  int
+	keep    time.Duration // operations
+}
+
+func (c *counting) PruneOperations(_ context.Context, keep time.Duration) (int64, error) {
+	c.keep = keep
+	return 0, nil
 }
 
 func (c *counting) SampleDepths(context.Context) ([]job.Depth, bool, error) {
@@ -97,7 +103,7 @@ func TestFigures_OnlyWhoCountedShowsTheDepths(t *testing.T) {
 	}
 	sample := func(minute int) error { return r.Sample(t.Context(), time.Unix(int64(60*minute), 0)) }
 	store.depths = []job.Depth{{QueueName: "mail", Ready: 7, Oldest: 3 * time.Second, Paused: true}}
-	if err := errors.Join(sample(1), sample(1)); err != nil || store.samples != 1 || store.pruned != 1 {
+	if err := errors.Join(sample(1), sample(1)); err != nil || store.samples != 1 || store.pruned != 1 || store.keep != job.RetentionOperations {
 		t.Fatalf("two looks in one minute: %v, %d samples, %d prunes, want 1 of each", err, store.samples, store.pruned)
 	}
 	for name, want := range map[string]float64{"ready_jobs": 7, "oldest_seconds": 3, "paused": 1, "workers": 0, "seconds_of_work": 0} {

@@ -82,9 +82,10 @@ type Books interface {
 	Recorded(ctx context.Context, dispatchIDs []int64) ([]int64, error)
 }
 
-// Past is the jobs that are over.
+// Past is what is over: jobs, and what people did to many of them.
 type Past interface {
 	Prune(ctx context.Context, p job.Prune) (job.Pruned, error)
+	PruneOperations(ctx context.Context, keep time.Duration) (deleted int64, err error)
 }
 
 // Figures is what relays note for charts.

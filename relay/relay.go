@@ -32,6 +32,9 @@ type Options struct {
 	// history. Relays that differ delete by the shortest. Negative: for ever.
 	Retention     time.Duration // of completed and cancelled jobs; 0 means job.Retention
 	RetentionDead time.Duration // of dead ones; 0 means job.RetentionDead
+	// RetentionOperations is how long operations are kept once they are over; 0 means
+	// job.RetentionOperations. Negative: for ever.
+	RetentionOperations time.Duration
 }
 
 // Relay is steps 2, 3 and 7. Make it with [New]; its methods are safe for

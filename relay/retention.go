@@ -63,7 +63,11 @@ func retentionOf(o *Options) error {
 		name  string
 		keep  *time.Duration
 		usual time.Duration
-	}{{"retention", &o.Retention, job.Retention}, {"retention of dead jobs", &o.RetentionDead, job.RetentionDead}} {
+	}{
+		{"retention", &o.Retention, job.Retention},
+		{"retention of dead jobs", &o.RetentionDead, job.RetentionDead},
+		{"retention of operations", &o.RetentionOperations, job.RetentionOperations},
+	} {
 		switch {
 		case *r.keep == 0:
 			*r.keep = r.usual

@@ -211,7 +211,9 @@ func quietInStore(f *fixture) {
 	p.Quiet = false
 	hears("quiet, told before", p, true)
 	hears("quiet of another", f.process("loud"), false)
-	p.PID = 2
+	p.PID, p.Host = 2, "there"
+	hears("quiet of the same life, wherever it says that it is", p, true)
+	p.Life++ // with the same host and pid, as in a container
 	hears("quiet of the next process with its id", p, false)
 	f.no("Retire", f.store.Retire(f.Context(), p.ID))
 }

@@ -122,20 +122,20 @@ func (m *memory) Retire(ctx context.Context, id string) error {
 	return nil
 }
 
-// Beat is the Store's; the leases' Beat lives on leasesOf.
 // quieted is the process that an order to be quiet is for.
 type quieted struct {
-	id, host string
-	pid      int
+	id   string
+	life int64
 }
 
+// Beat is the Store's; the leases' Beat lives on leasesOf.
 func (m *memory) Beat(ctx context.Context, p job.Process) (job.Heard, error) {
 	if err := m.call(ctx, "process", ""); err != nil {
 		return job.Heard{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	who := quieted{p.ID, p.Host, p.PID}
+	who := quieted{p.ID, p.Life}
 	m.quiet[who] = p.Quiet || m.quiet[who]
 	m.process, m.living[p.ID] = p, true
 	epochs := map[string]int64{}

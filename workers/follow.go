@@ -90,7 +90,7 @@ func (w *Worker) process() job.Process {
 	host, _ := os.Hostname() // for people; "" is fine
 	c := w.held.counts()
 	p := job.Process{
-		ID: w.o.ID, Role: "worker", Host: host, PID: os.Getpid(), StartedAt: w.started,
+		ID: w.o.ID, Role: "worker", Host: host, PID: os.Getpid(), StartedAt: w.started, Life: w.life,
 		Epochs: make(map[string]int64, len(w.queues)), Slots: w.o.Concurrency, Leaked: c.leaked,
 	}
 	for _, q := range w.queues {

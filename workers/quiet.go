@@ -1,6 +1,10 @@
 package workers
 
-import "sync/atomic"
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"sync/atomic"
+)
 
 // quiet is whether a worker takes no new jobs. Postgres has it, for people to see and to
 // change; the worker reads it with its beat.
@@ -9,8 +13,16 @@ type quiet struct {
 	told atomic.Bool // by Quiet, and Postgres does not know of it yet
 }
 
+// newLife draws a number that no other process of this id has, and is not 0.
+func newLife() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
+	return int64(binary.LittleEndian.Uint64(b[:])>>1) | 1
+}
+
 // Quiet has the worker take no new jobs; what it has it finishes, with leases and beats as
-// ever, and then it idles until ctx ends. It is for a signal, before a deploy. Whoever
+// ever, and then it idles until ctx ends. A process that is started in its place takes jobs: who
+// is quiet is this one, and not its name. It is for a signal, before a deploy. Whoever
 // undoes it does so as for a worker that was told over the API. It may be called at any
 // time, by any goroutine.
 func (w *Worker) Quiet() {

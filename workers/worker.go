@@ -35,6 +35,7 @@ type Worker struct {
 	tokens  tokens
 	quiet   quiet
 	started time.Time
+	life    int64 // who is told to be quiet is this one, not the next with its id
 
 	handlers sync.WaitGroup // handlers under way
 	joining  chan struct{}  // join should look at the queues' epochs
@@ -77,7 +78,7 @@ func New(store Store, redis Queue, leases Leases, registry *Registry, o Options)
 		joining: make(chan struct{}, 1), telling: make(chan struct{}, 1), asking: make(chan struct{}, 1),
 		closing: make(chan struct{}), queues: queues, order: newOrder(queues),
 	}
-	w.crew = newCrew(w.run)
+	w.crew, w.life = newCrew(w.run), newLife()
 	return w, nil
 }
 

@@ -174,6 +174,7 @@ type OutboxProcess struct {
 	RedisAt   *time.Time
 	Epochs    []byte
 	Quiet     bool
+	Life      int64
 }
 
 type OutboxQueue struct {

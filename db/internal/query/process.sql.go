@@ -12,11 +12,12 @@ import (
 const beatProcess = `-- name: BeatProcess :many
 
 WITH beat AS (
-    INSERT INTO outbox.processes AS p (id, role, host, pid, redis_at, epochs, quiet)
-    VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN now() END, $6, $7)
+    INSERT INTO outbox.processes AS p (id, role, host, pid, redis_at, epochs, quiet, life)
+    VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN now() END, $6, $7, $8)
     ON CONFLICT (id) DO UPDATE
     SET beat_at = now(), redis_at = coalesce(excluded.redis_at, p.redis_at), epochs = excluded.epochs, host = excluded.host, pid = excluded.pid,
-        quiet = excluded.quiet OR p.quiet AND (p.host, p.pid) = (excluded.host, excluded.pid)
+        quiet = excluded.quiet OR p.quiet AND p.life = excluded.life,
+        started_at = CASE WHEN p.life = excluded.life THEN p.started_at ELSE now() END, life = excluded.life
     RETURNING p.quiet
 )
 SELECT coalesce(q.name, '') AS name, coalesce(q.epoch, 0)::bigint AS epoch, beat.quiet
@@ -32,6 +33,7 @@ type BeatProcessParams struct {
 	RedisOk bool
 	Epochs  []byte
 	Quiet   bool
+	Life    int64
 }
 
 type BeatProcessRow struct {
@@ -42,8 +44,9 @@ type BeatProcessRow struct {
 
 // Who lives.
 // Says that a process lives, and answers with the epoch of every queue, and whether it is
-// to be quiet: by what people say, or what it has been told itself. Another process with
-// the same id has been told nothing. Without queues there is one row, of no name.
+// to be quiet: by what people say, or what it has been told itself. Another life of the
+// same id has been told nothing: a process that comes back takes jobs, whatever host and
+// pid it has. Without queues there is one row, of no name.
 func (q *Queries) BeatProcess(ctx context.Context, arg BeatProcessParams) ([]BeatProcessRow, error) {
 	rows, err := q.db.Query(ctx, beatProcess,
 		arg.ID,
@@ -53,6 +56,7 @@ func (q *Queries) BeatProcess(ctx context.Context, arg BeatProcessParams) ([]Bea
 		arg.RedisOk,
 		arg.Epochs,
 		arg.Quiet,
+		arg.Life,
 	)
 	if err != nil {
 		return nil, err
