@@ -172,8 +172,7 @@ func (s *Store) Verify(ctx context.Context, refs []job.Ref) ([]job.Ref, error) {
 }
 
 // Beat says that a process lives, and returns the epoch of every queue, and whether
-// it is to be quiet. A relay's also forgets processes that have been silent for an
-// hour.
+// it is to be quiet. A relay's also forgets processes that have been silent for an hour.
 func (s *Store) Beat(ctx context.Context, p job.Process) (job.Heard, error) {
 	epochs, err := json.Marshal(p.Epochs)
 	if err != nil || p.Epochs == nil {

@@ -76,7 +76,8 @@ func fieldOf(code string, pg *pgconn.PgError) *job.FieldError {
 }
 
 // limits maps the CHECKs of outbox.jobs, and of the domains of its columns, to the
-// fields they guard; a test compares it with the table. status is not among them: no producer can write it.
+// fields they guard; a test compares it with the table. status is not among them: no
+// producer can write it.
 func limits() map[string]job.FieldError {
 	return map[string]job.FieldError{
 		"jobs_queue_name_is_1_to_100_of_letters_digits_and_dot_dash": {

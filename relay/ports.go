@@ -129,9 +129,9 @@ type Inspection interface {
 }
 
 // Source wakes a relay and keeps the gate that tells producers whether they must.
-// NOTIFY is one ([github.com/penguinmails/rookery/db.Listener]); tailing the WAL
-// will be another. Only an alarm clock: whoever wakes it, the relay claims the same
-// way, and without any source it polls every second.
+// [github.com/penguinmails/rookery/db.Listener] is one, and Tail another. Only an alarm
+// clock: whoever wakes it, the relay claims the same way, and without any source it
+// polls every second.
 type Source interface {
 	// Run keeps the source going until ctx ends.
 	Run(ctx context.Context) error

@@ -55,8 +55,9 @@ func (w *Worker) prepare(base context.Context, a *attempt, now time.Time) {
 
 // release gives back what was taken and not begun, and what a take without an
 // answer may have brought, so that others have it now and not after a lease. What is
-// held in Postgres goes back there, and so does what an ended epoch brought: its ledger row is of that epoch, so
-// a copy in the present window would be settled where it lies, and run all the same.
+// held in Postgres goes back there, and so does what an ended epoch brought: its ledger
+// row is of that epoch, so a copy in the present window would be settled where it lies,
+// and run all the same.
 func (w *Worker) release(life context.Context, waiting []*attempt) {
 	f := fetcher{waiting: waiting}
 	for _, q := range w.queues {

@@ -67,8 +67,8 @@ type fetcher struct {
 	names   []string
 }
 
-// roomy reports whether something may be taken: the worker is not quiet, nothing waits to begin, nothing
-// runs alone, a slot is free, and Postgres keeps up with the outcomes.
+// roomy reports whether something may be taken: the worker is not quiet, nothing waits
+// to begin, nothing runs alone, a slot is free, and Postgres keeps up with the outcomes.
 func (w *Worker) roomy(waiting int) bool {
 	if waiting > 0 || w.quiet.on.Load() {
 		return false
@@ -216,10 +216,11 @@ func (w *Worker) takeCall(ctx context.Context, t job.Take) (job.Taken, error) {
 	return taken, err
 }
 
-// takeRefused reports whether err is an answer (STALE), after which the next take
-// has a new token, unless this one was sent before and had no answer. After anything else Redis may or may not have leased jobs to us,
-// and the same token asks again, later; after a take that hung, not before direct mode
-// may begin: each holds up the other queues.
+// takeRefused reports whether err is an answer (STALE), after which the next take has a
+// new token, unless this one was sent before and had no answer. After anything else
+// Redis may or may not have leased jobs to us, and the same token asks again, later;
+// after a take that hung, not before direct mode may begin: each holds up the other
+// queues.
 func (w *Worker) takeRefused(ctx context.Context, q *queue, epoch int64, sent time.Time, err error) bool {
 	if w.stale(ctx, q, epoch, err) {
 		if q.retry.failures == 0 { // else an earlier call may have leased jobs, which the new epoch keeps

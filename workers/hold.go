@@ -115,8 +115,8 @@ func (w *Worker) holdFailed(ctx context.Context, rows []*row, sent time.Time, er
 }
 
 // stray makes rows for the attempts whose lease was not renewed for silence, or whose
-// epoch ended patience ago. One whose outcome is on its way to Postgres needs no lease there, and must keep its
-// fence until the verdict.
+// epoch ended patience ago. One whose outcome is on its way to Postgres needs no lease
+// there, and must keep its fence until the verdict.
 func (h *held) stray(now time.Time, silence, patience time.Duration) (rows []*row) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

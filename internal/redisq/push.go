@@ -17,9 +17,9 @@ import (
 //
 // Errors: a [*job.StaleError], [job.ErrBehind], [job.ErrLate], [job.ErrFull] (all
 // refusals, nothing was changed), [job.ErrUnavailable] (it may or may not have been
-// accepted, or the seal keys cannot be read: push again), or a plain one for a batch of more than [job.MaxBatch]
-// jobs, of jobs that are not its own, or of a job that cannot be encoded. A batch
-// without jobs is not sent and answered with the zero Pushed.
+// accepted, or the seal keys cannot be read: push again), or a plain one for a batch of
+// more than [job.MaxBatch] jobs, of jobs that are not its own, or of a job that cannot
+// be encoded. A batch without jobs is not sent and answered with the zero Pushed.
 func (c *Client) Push(ctx context.Context, p job.Push) (job.Pushed, error) {
 	if len(p.Jobs) == 0 {
 		return job.Pushed{}, nil

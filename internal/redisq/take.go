@@ -31,7 +31,8 @@ const receiptLife = time.Minute
 //
 // Errors: a [*job.StaleError], with t.Epoch 0 always, which is how a worker may
 // learn the epoch Redis holds; [job.ErrUnavailable], from Redis, or because the seal
-// keys cannot be read. Nothing is lost when the reply is: go-redis repeats the call with its token by itself.
+// keys cannot be read. Nothing is lost when the reply is: go-redis repeats the call with
+// its token by itself.
 func (c *Client) Take(ctx context.Context, t job.Take) (job.Taken, error) {
 	s := &c.scripts.take
 	k, err := keysOf(t.QueueName)
