@@ -1,9 +1,11 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
@@ -58,6 +60,7 @@ func (s *Store) Claim(ctx context.Context, c job.Claim) (job.Batch, error) {
 		}
 		return nil
 	})
+	inOrder(out)
 	return out, err
 }
 
@@ -105,6 +108,13 @@ func (s *Store) Refuse(ctx context.Context, ref job.Ref, reason string) error {
 	return s.do(ctx, "refuse", func(q *query.Queries) error {
 		_, err := q.RefuseJob(ctx, query.RefuseJobParams{ID: ref.ID, DispatchID: ref.DispatchID, Reason: job.ErrorText(reason)})
 		return err
+	})
+}
+
+// inOrder sorts a batch as it is to be taken: an UPDATE returns its rows as it finds them.
+func inOrder(b job.Batch) {
+	slices.SortFunc(b.Jobs, func(a, b job.Envelope) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.ID, b.ID))
 	})
 }
 

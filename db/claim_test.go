@@ -254,6 +254,31 @@ func TestClaim_RecordsSeqOfAPausedQueue(t *testing.T) {
 	}
 }
 
+// A batch stands in the order in which it is to be taken, claimed or rebuilt.
+func TestClaim_InTheOrderOfTaking(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const jobs = 60
+	w.exec("INSERT INTO outbox.jobs (queue_name, priority) SELECT $1, n * 37 % 10 FROM generate_series(1, $2::int) AS n", queue, jobs)
+	check := func(what string, b job.Batch) {
+		t.Helper()
+		places := make([][2]int64, len(b.Jobs))
+		for i, e := range b.Jobs {
+			places[i] = [2]int64{int64(e.Priority), e.ID}
+		}
+		if len(places) != jobs || !slices.IsSortedFunc(places, func(a, b [2]int64) int { return slices.Compare(a[:], b[:]) }) {
+			t.Errorf("%s: priorities and ids = %v, want %d in order", what, places, jobs)
+		}
+	}
+	check("Claim", w.claim(jobs))
+	w.age()
+	rebuilt, err := w.TakeOver(t.Context(), "relay-2", []string{queue})
+	if err != nil || len(rebuilt) != 1 {
+		t.Fatalf("TakeOver = %d batches, %v, want 1", len(rebuilt), err)
+	}
+	check("TakeOver", rebuilt[0])
+}
+
 // The ledger's primary key refuses a dispatch id that exists; the claim is drawn
 // again.
 func TestClaim_DispatchIDThatExists(t *testing.T) {

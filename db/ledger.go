@@ -31,6 +31,7 @@ func (s *Store) TakeOver(ctx context.Context, relayID string, queues []string) (
 			for _, j := range jobs {
 				b.Jobs = append(b.Jobs, envelope(b, query.ClaimReadyRow(j)))
 			}
+			inOrder(b)
 			out = append(out, b)
 		}
 		return nil

@@ -1,10 +1,8 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/penguinmails/rookery/internal/tracing"
@@ -129,15 +127,7 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 	if !around {
 		q.bypass = bypass{}
 	}
-	inOrder(batch.Jobs)
 	return batch, most || !whole, nil
-}
-
-// inOrder sorts a batch as it is to be taken.
-func inOrder(jobs []job.Envelope) {
-	slices.SortFunc(jobs, func(a, b job.Envelope) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.ID, b.ID))
-	})
 }
 
 // cutByBytes reports whether another job might have been too much for the batch.

@@ -58,7 +58,6 @@ func (r *Relay) recoverQueue(ctx context.Context, q *queue, b belief, batches []
 			errs = append(errs, r.recordEmpty(ctx, q, batch.DispatchID))
 			continue
 		}
-		inOrder(batch.Jobs)
 		r.log.InfoContext(ctx, "batch recovered", "queue_name", batch.QueueName, "dispatch_id", batch.DispatchID, "jobs", len(batch.Jobs))
 		r.metrics.recovered.Inc()
 		err := r.push(ctx, q, b, batch)

@@ -1,10 +1,8 @@
 package workers
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -70,9 +68,6 @@ func (w *Worker) claim(life context.Context, q *queue, limit int, f *fetcher) (m
 		c.again = now.Add(claimPoll)
 		return false
 	}
-	slices.SortFunc(batch.Jobs, func(a, b job.Envelope) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.ID, b.ID))
-	})
 	w.metrics.direct.WithLabelValues(q.name).Add(float64(len(batch.Jobs)))
 	w.accept(life, q, job.Taken{Jobs: batch.Jobs}, now, f, &row{dispatch: batch.DispatchID, queue: q, held: true, again: now.Add(w.o.Beat)})
 	return len(batch.Jobs) >= limit
