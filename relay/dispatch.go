@@ -211,8 +211,9 @@ func (r *Relay) refuseUnreadable(ctx context.Context, batch job.Batch) {
 		if odd == nil {
 			continue
 		}
-		if err := r.store.Refuse(ctx, batch.Jobs[i].Ref(), odd.Error()); err != nil {
-			r.trouble(ctx, "refuse", err)
+		err := r.store.Refuse(ctx, batch.Jobs[i].Ref(), odd.Error())
+		r.trouble(ctx, "refuse", err)
+		if err != nil {
 			continue
 		}
 		r.metrics.refused.Inc()

@@ -39,9 +39,7 @@ func (r *Relay) Express(ctx context.Context, s job.Spec) (id int64, handled bool
 	// does not answer, which would make the whole queue rest.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), expressLimit)
 	defer cancel()
-	if err := r.push(ctx, q, b, batch); err != nil {
-		r.trouble(ctx, "express", err)
-	}
+	r.trouble(ctx, "express", r.push(ctx, q, b, batch))
 	r.metrics.express.Observe(time.Since(began).Seconds())
 	return id, true, nil
 }

@@ -178,6 +178,7 @@ type troubles struct {
 	now map[string]bool
 }
 
+// trouble notes how a duty's turn went: nil too, or its next fault would be no news.
 func (r *Relay) trouble(ctx context.Context, name string, err error) {
 	if ctx.Err() != nil {
 		return

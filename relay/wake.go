@@ -114,8 +114,9 @@ func (r *Relay) wait(ctx context.Context, d time.Duration) (woken bool) {
 			if !now.Before(end) {
 				return false
 			}
-			if err := r.record(ctx, now); err != nil {
-				r.trouble(ctx, "record", err)
+			err := r.record(ctx, now)
+			r.trouble(ctx, "record", err)
+			if err != nil {
 				return false
 			}
 		}
