@@ -76,11 +76,11 @@ func New(store Store, redis Redis, source Source, o Options) (*Relay, error) {
 	if store == nil || redis == nil || source == nil {
 		return nil, errors.New("relay: store, redis and source must not be nil")
 	}
-	if o.Lease < 0 {
-		return nil, fmt.Errorf("relay: lease is %s, must not be negative", o.Lease)
-	}
 	if o.Lease == 0 {
 		o.Lease = job.Lease
+	}
+	if o.Lease < time.Millisecond { // duties come round in parts of it
+		return nil, fmt.Errorf("relay: lease is %s, must be at least 1ms", o.Lease)
 	}
 	if err := retentionOf(&o); err != nil {
 		return nil, err

@@ -117,8 +117,8 @@ func (o Options) check() error {
 		return fmt.Errorf("buffer is %d, must be at least 1", o.Buffer)
 	case o.FlushEvery < 0:
 		return fmt.Errorf("flush every is %s, must not be negative", o.FlushEvery)
-	case o.Lease < 0 || o.Beat <= 0 || o.Beat > o.Lease*6/15:
-		return fmt.Errorf("beat is %s, must be positive and at most 6/15 of the lease, which is %s", o.Beat, o.Lease)
+	case o.Beat < time.Millisecond || o.Beat > o.Lease*6/15:
+		return fmt.Errorf("beat is %s, must be at least 1ms and at most 6/15 of the lease, which is %s", o.Beat, o.Lease)
 	case len(o.Queues) == 0:
 		return errors.New("no queue to take from")
 	}

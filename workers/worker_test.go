@@ -274,6 +274,7 @@ func TestNew_SaysWhatIsWrong(t *testing.T) {
 		"weight -1":          func(_ *Registry, o *Options) { o.Queues[0].Weight = -1 },
 		"concurrency is -1":  func(_ *Registry, o *Options) { o.Concurrency = -1 },
 		"beat is 7s":         func(_ *Registry, o *Options) { o.Beat = 7 * time.Second },
+		"beat is 1ns":        func(_ *Registry, o *Options) { o.Beat, o.Lease = 1, 3 },
 		"middleware is nil":  func(_ *Registry, o *Options) { o.Middleware = []Middleware{nil} },
 		"buffer is -1":       func(_ *Registry, o *Options) { o.Buffer = -1 },
 		"flush every is -1s": func(_ *Registry, o *Options) { o.FlushEvery = -time.Second },
