@@ -50,18 +50,19 @@ func translate(verb string, err error) error {
 		}
 		return fmt.Errorf("%s: %w", verb, err)
 	}
+	class := pg.Code[:min(2, len(pg.Code))] // a pooler, or who knows what, may say nothing
 	switch {
 	case pg.Code == "40001", pg.Code == "40P01", pg.Code == "55P03", pg.Code == "57014":
 		return fmt.Errorf("%s: %w: %w", verb, job.ErrConflict, err)
 	case pg.Code == "3F000", pg.Code == "42P01":
 		return fmt.Errorf("%s: %w: %w", verb, job.ErrNoSchema, err)
-	case pg.Code == "42501", pg.Code[:2] == "28":
+	case pg.Code == "42501", class == "28":
 		return fmt.Errorf("%s: %w: %w", verb, job.ErrDenied, err)
 	case pg.Code == "P0002":
 		return fmt.Errorf("%s: %w", verb, job.ErrNotFound)
-	case pg.Code[:2] == "22", pg.Code[:2] == "23":
+	case class == "22", class == "23":
 		return fmt.Errorf("%s: %w", verb, &job.DataError{SQLState: pg.Code, Message: pg.Message})
-	case pg.Code[:2] == "08", pg.Code[:2] == "53", pg.Code[:2] == "57", pg.Code[:2] == "58", pg.Code == "25006":
+	case class == "08", class == "53", class == "57", class == "58", pg.Code == "25006":
 		return fmt.Errorf("%s: %w: %w", verb, job.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", verb, err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/job"
@@ -89,6 +91,17 @@ func TestErrors_LogsKeepThePassword(t *testing.T) {
 	}
 	if log.Len() == 0 || strings.Contains(log.String(), password) {
 		t.Errorf("log = %s, want a line without the password", &log)
+	}
+}
+
+// What stands in between may leave the SQLSTATE out.
+func TestErrors_WithoutSQLState(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"", "5"} {
+		said := &pgconn.PgError{Code: code, Message: "no more connections allowed"}
+		if err := db.Translate("claim", said); !errors.Is(err, said) || errors.Is(err, job.ErrUnavailable) {
+			t.Errorf("Translate of an error with SQLSTATE %q = %v, want itself", code, err)
+		}
 	}
 }
 
