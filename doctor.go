@@ -35,6 +35,7 @@ func Doctor(ctx context.Context, c Config, parts ...string) []Finding {
 	out := append(doctorPostgres(ctx, c.DatabaseURL, parts), doctorRedis(ctx, c.RedisURL)...)
 	out = append(out, doctorState(ctx, c.DatabaseURL)...)
 	out = append(out, doctorWake(ctx, c, parts)...)
+	out = append(out, doctorQueues(ctx, c)...)
 	return append(out, doctorSpool(ctx, c.RedisURL)...)
 }
 

@@ -108,7 +108,7 @@ func doctorCommand(s *settings) *cobra.Command {
 					failed = true
 				}
 				if !s.json {
-					fmt.Printf("%s: %s: %s\n  remedy: %s\n", word, f.Subject, f.Problem, f.Remedy)
+					fmt.Print(harmless(fmt.Sprintf("%s: %s: %s\n  remedy: %s\n", word, f.Subject, f.Problem, f.Remedy)))
 				}
 			}
 			if failed {

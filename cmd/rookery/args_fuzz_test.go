@@ -44,7 +44,7 @@ func FuzzArguments(f *testing.F) {
 		case err == nil:
 		case err.Error() == "":
 			t.Errorf("rookery %q failed without a word", args)
-		case strings.ContainsAny(harmless(err), "\x00\x1b\x07\b\r\u009b"):
+		case strings.ContainsAny(harmless(err.Error()), "\x00\x1b\x07\b\r\u009b"):
 			t.Errorf("rookery %q says %q, which a terminal obeys", args, err)
 		}
 	})

@@ -30,20 +30,23 @@ func main() {
 	case errors.Is(err, errFindings):
 		os.Exit(exitFailed)
 	default:
-		fmt.Fprintln(os.Stderr, "rookery:", harmless(err))
+		fmt.Fprintln(os.Stderr, "rookery:", harmless(err.Error()))
 		os.Exit(exitCode(err))
 	}
 }
 
-// harmless is an error's text without what a terminal would obey: it may repeat an
-// argument, or what a server said of somebody's job.
-func harmless(err error) string {
+// harmless is text without what a terminal would obey: it may repeat an argument, or
+// what a server said of somebody's job. Drivers indent by tabs.
+func harmless(text string) string {
 	return strings.Map(func(c rune) rune {
+		if c == '\t' {
+			return ' '
+		}
 		if unicode.IsControl(c) && c != '\n' {
 			return unicode.ReplacementChar
 		}
 		return c
-	}, err.Error())
+	}, text)
 }
 
 // usageError says that the command line is wrong.

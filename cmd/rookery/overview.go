@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/penguinmails/rookery"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -34,7 +35,7 @@ type shownQueue struct {
 func (v overview) shown() map[string]any {
 	queues := make([]shownQueue, len(v.Queues)) // never null
 	for i, q := range v.Queues {
-		queues[i] = shownQueue{q, v.workersOf(q.Name), q.Backlog(), q.Rate.PerSecond(), workOf(q)}
+		queues[i] = shownQueue{q, rookery.WorkersOf(q.Name, v.Processes), q.Backlog(), q.Rate.PerSecond(), workOf(q)}
 	}
 	return map[string]any{"at": v.At.UTC(), "queues": queues, "processes": append([]job.ProcessState{}, v.Processes...), "alerts": append([]string{}, v.alerts()...)}
 }
@@ -44,16 +45,6 @@ func workOf(q job.QueueStats) float64 {
 		return 0
 	}
 	return q.Rate.SecondsOfWork(q.Backlog())
-}
-
-// workersOf counts the workers that take from a queue.
-func (v overview) workersOf(queue string) (n int) {
-	for _, p := range v.Processes {
-		if _, takes := p.Epochs[queue]; takes && p.Role == "worker" && p.BeatAge < quiet {
-			n++
-		}
-	}
-	return n
 }
 
 // alerts is what a person should look at, the worst first.
@@ -70,21 +61,8 @@ func (v overview) alerts() (all []string) {
 	if len(v.Queues) > 0 && v.Queues[0].Window == nil {
 		all = append(all, "Redis does not answer")
 	}
-	for _, q := range v.Queues {
-		switch waits := q.Backlog(); {
-		case waits == 0:
-		case q.Paused:
-			all = append(all, fmt.Sprintf("%s is paused, and %s due", q.Name, jobsAre(waits)))
-		case v.workersOf(q.Name) == 0:
-			all = append(all, fmt.Sprintf("%s has no worker, and %s due", q.Name, jobsAre(waits)))
-		case q.OldestAge > 5*time.Minute:
-			all = append(all, fmt.Sprintf("%s: the oldest job has been due for %s", q.Name, q.OldestAge.Round(time.Second)))
-		}
-	}
-	for _, p := range v.Processes {
-		if p.BeatAge >= quiet && p.BeatAge < 10*time.Minute {
-			all = append(all, fmt.Sprintf("%s %s is silent for %s", p.Role, printable(p.ID), p.BeatAge.Round(time.Second)))
-		}
+	for _, f := range rookery.QueueFindings(v.Queues, v.Processes) {
+		all = append(all, harmless(f.Problem))
 	}
 	return all
 }
@@ -149,7 +127,7 @@ func (v overview) queueLines() []string {
 		if q.Paused {
 			work = "paused"
 		}
-		return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%s\t%.1f\t%s\t%d\t", clip(q.Name, 28), q.Ready, waiting, leased, q.Scheduled, oldest, q.Rate.PerSecond(), work, v.workersOf(q.Name))
+		return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%s\t%.1f\t%s\t%d\t", clip(q.Name, 28), q.Ready, waiting, leased, q.Scheduled, oldest, q.Rate.PerSecond(), work, rookery.WorkersOf(q.Name, v.Processes))
 	})
 }
 
