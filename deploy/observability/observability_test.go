@@ -73,6 +73,30 @@ func TestExpressions_AreOfDocumentedMetrics(t *testing.T) {
 	}
 }
 
+// Every alert has its section in the runbook, to which it links, and the runbook has none
+// that no alert leads to.
+func TestAlerts_HaveARunbook(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, a := range alerts() {
+		want = append(want, a.name)
+	}
+	for line := range strings.Lines(string(page)) {
+		if name, ok := strings.CutPrefix(line, "### "); ok {
+			got = append(got, strings.TrimSpace(name))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/runbook.md has other sections than there are alerts (-alerts +sections):\n%s", diff)
+	}
+}
+
 // Every alert is held to what it should do by a case of alerts_test.yml, which
 // promtool runs.
 func TestAlerts_HaveCases(t *testing.T) {

@@ -17,6 +17,9 @@ func Files() (map[string][]byte, error) {
 	return map[string][]byte{"alerts.yml": Alerts(), "dashboard.json": dashboard}, nil
 }
 
+// runbook is the page that has a heading for each alert.
+const runbook = "https://github.com/penguinmails/rookery/blob/main/docs/runbook.md"
+
 // Alerts returns the rules file of Prometheus.
 func Alerts() []byte {
 	var b strings.Builder
@@ -29,8 +32,8 @@ func Alerts() []byte {
 		if a.lasts != "" {
 			fmt.Fprintf(&b, "        for: %s\n", a.lasts)
 		}
-		fmt.Fprintf(&b, "        labels:\n          severity: %s\n        annotations:\n          summary: %s\n          description: %s\n",
-			a.severity, strconv.Quote(a.summary), strconv.Quote(a.remedy))
+		fmt.Fprintf(&b, "        labels:\n          severity: %s\n        annotations:\n          summary: %s\n          description: %s\n          runbook_url: %s#%s\n",
+			a.severity, strconv.Quote(a.summary), strconv.Quote(a.remedy), runbook, strings.ToLower(a.name))
 	}
 	return []byte(b.String())
 }
