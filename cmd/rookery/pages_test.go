@@ -67,9 +67,9 @@ func pageCommands(text string) []pageCommand {
 	for lines := bufio.NewScanner(strings.NewReader(strings.ReplaceAll(text, "\\\n", " "))); lines.Scan(); {
 		line := lines.Text()
 		code, unit := strings.CutPrefix(line, "ExecStart=")
-		switch {
-		case strings.HasPrefix(line, "```"):
-			shell, fenced = !fenced && fence.MatchString(line), !fenced
+		switch mark := strings.TrimSpace(line); { // in a list a block is indented
+		case strings.HasPrefix(mark, "```"):
+			shell, fenced = !fenced && fence.MatchString(mark), !fenced
 		case unit, fenced && shell, !fenced && indented.MatchString(line):
 			for _, words := range invocations(code) {
 				found = append(found, pageCommand{words, true})
