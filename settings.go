@@ -14,6 +14,9 @@ import (
 var defaults = map[string]string{
 	"ROOKERY_HTTP_ADDR":            "127.0.0.1:8080",
 	"ROOKERY_WAKE":                 WakeNotify,
+	"ROOKERY_RATE":                 "1000",
+	"ROOKERY_REQUIRE_KEY":          "false",
+	"ROOKERY_UI":                   "on",
 	"ROOKERY_PUSH":                 "false",
 	"ROOKERY_PUSH_ALLOW_HTTP":      "false",
 	"ROOKERY_SPOOL":                "false",

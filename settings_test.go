@@ -117,12 +117,17 @@ func TestSettings_AreInTheREADME(t *testing.T) {
 	for _, s := range all {
 		row := ""
 		for line := range strings.Lines(string(text)) {
-			if strings.HasPrefix(line, "| ") && strings.Contains(line, "`"+s.Name+"`") {
+			if name, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), "|"); strings.HasPrefix(line, "| ") && strings.Contains(name, "`"+s.Name+"`") {
 				row = line
 			}
 		}
 		if row == "" || !strings.Contains(row, strings.TrimSuffix(s.Value, ":8080")) {
 			t.Errorf("README.md's table has %q for %s, want the default %q in it", row, s.Name, s.Value)
+		}
+		cells := strings.Split(strings.TrimSuffix(strings.TrimSpace(row), "|"), "|")
+		told := strings.TrimSpace(cells[len(cells)-1])
+		if s.Value == "" && told != "none" && told != "required" && told != "`DATABASE_URL`" {
+			t.Errorf("README.md says that the default of %s is %s, and `rookery config print` has none", s.Name, told)
 		}
 	}
 }

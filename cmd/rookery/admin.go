@@ -85,6 +85,12 @@ func doctorCommand(s *settings) *cobra.Command {
 	)
 	doctor := &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong; silent when all is well", Args: noArgs,
+		Long: `Look for what is wrong, and say how to mend it: Postgres, the schema, rights, Redis, how
+relays are woken, queues whose jobs wait for a person, processes that fell silent, jobs
+that died within the last hour. It changes nothing.
+
+It exits with 0 when there is nothing, or warnings only; with 1 when there is a problem.
+docs/runbook.md goes on from there.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := s.load()
 			if err != nil {

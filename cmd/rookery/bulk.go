@@ -106,7 +106,7 @@ func (b *bulk) preview(ctx context.Context, s *settings, jobs *rookery.Jobs, l j
 	}
 	number := fmt.Sprint(p.Matched)
 	if p.Capped {
-		number += fmt.Sprintf(" or more (looked at %d places)", job.BrowseCap)
+		number += fmt.Sprintf(" or more (looked at %d places; --status, --queue and --kind make it fewer)", job.BrowseCap)
 	}
 	fmt.Printf("%s would be done to: %s\n", b.action, number)
 	if len(p.Examples) == 0 {

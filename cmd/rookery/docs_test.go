@@ -98,9 +98,18 @@ func manual(root *cobra.Command) string {
 <!-- Made of the program by make docs; do not edit. -->
 
 Every command takes ` + "`--help`, `--config FILE` and `--json`" + `. ` + "`rookery completion bash|zsh|fish|powershell`" + ` prints a
-completion script. The same as man pages: ` + "`docs/man`, `man -l docs/man/rookery.1`" + `. Output is plain text without
-colours. Exit code 0: done; 2: asked wrongly; any other: not done. [README.md](../README.md#configuration) has
-the variables.
+completion script: ` + "`source <(rookery completion bash)`" + `. The same as man pages: ` + "`docs/man`, `man -l docs/man/rookery.1`" + `.
+Output is plain text without colours. [README.md](../README.md#configuration) has the variables.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | not done, or ` + "`doctor`" + ` found a problem |
+| 2 | asked wrongly: the command, a flag, a value |
+| 3 | there is no such job, queue, … |
+| 4 | the job's status does not allow it |
+| 5 | Postgres does not let this user in, or do this |
+| 6 | Postgres does not answer |
 `)
 	for _, c := range commands(root) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n", c.CommandPath(), strings.TrimSuffix(c.Short, "."))

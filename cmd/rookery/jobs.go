@@ -25,7 +25,7 @@ func enqueueCommand(s *settings) *cobra.Command {
 		runAt    string
 	)
 	c := &cobra.Command{
-		Use:     "enqueue --queue NAME [--kind KIND] [--payload JSON]",
+		Use:     "enqueue [--queue NAME] [--kind KIND] [--payload JSON]",
 		Short:   "Insert one job and print its id",
 		Example: `  rookery enqueue --queue email:processing --kind welcome --payload '{"to": "a@b.c"}'`,
 		Args:    noArgs,

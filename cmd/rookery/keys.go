@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -41,6 +42,12 @@ func keysCreate(s *settings) *cobra.Command {
 			k.Scopes = nil
 			for _, scope := range scopes {
 				k.Scopes = append(k.Scopes, job.Scope(scope))
+			}
+			switch {
+			case k.Name == "":
+				return &usageError{errors.New("--name is missing: whose key is it?")}
+			case len(k.Scopes) == 0:
+				return &usageError{errors.New("--scope is missing: what may it do? " + scopeWords())}
 			}
 			if err := k.Check(); err != nil {
 				return &usageError{err}

@@ -94,6 +94,7 @@ not allow it, 5 not let in, 6 Postgres does not answer.`,
 		jobsCommand(&s), queuesCommand(&s), workersCommand(&s), topCommand(&s), eventsCommand(&s), doctorCommand(&s), sealsCommand(&s), keysCommand(&s), operationsCommand(&s), devCommand(), benchCommand(&s),
 		versionCommand(&s), configCommand(&s), healthcheckCommand(&s), openapiCommand(),
 	)
+	completeFlags(root)
 	return root
 }
 
@@ -101,11 +102,16 @@ not allow it, 5 not let in, 6 Postgres does not answer.`,
 // does not have it fails, which cobra does for the root only.
 func group(c *cobra.Command) *cobra.Command {
 	c.Args = cobra.ArbitraryArgs
+	c.SuggestionsMinimumDistance = 2 // letters
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		return &usageError{fmt.Errorf("unknown command %q for %q; see %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())}
+		hint := "see"
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "did you mean " + strings.Join(near, " or ") + "? See"
+		}
+		return &usageError{fmt.Errorf("unknown command %q for %q; %s %s --help", args[0], cmd.CommandPath(), hint, cmd.CommandPath())}
 	}
 	return c
 }

@@ -114,7 +114,7 @@ func (v overview) queueLines() []string {
 	slices.SortStableFunc(queues, func(a, b job.QueueStats) int {
 		return cmp.Or(cmp.Compare(workOf(b), workOf(a)), cmp.Compare(b.Backlog(), a.Backlog()), cmp.Compare(a.Name, b.Name))
 	})
-	return aligned("QUEUE\tREADY\tREDIS\tLEASED\tLATER\tOLDEST\tRATE\tWORK\tWORKERS\t", len(queues), func(i int) string {
+	return aligned("QUEUE\tREADY\tSCHEDULED\tIN REDIS\tLEASED\tOLDEST\tRATE\tWORK\tWORKERS\t", len(queues), func(i int) string {
 		q := queues[i]
 		waiting, leased, oldest := "?", "?", "-"
 		if q.Window != nil {
@@ -127,7 +127,7 @@ func (v overview) queueLines() []string {
 		if q.Paused {
 			work = "paused"
 		}
-		return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%s\t%.1f\t%s\t%d\t", clip(q.Name, 28), q.Ready, waiting, leased, q.Scheduled, oldest, q.Rate.PerSecond(), work, rookery.WorkersOf(q.Name, v.Processes))
+		return fmt.Sprintf("%s\t%d\t%d\t%s\t%s\t%s\t%.1f\t%s\t%d\t", clip(q.Name, 28), q.Ready, q.Scheduled, waiting, leased, oldest, q.Rate.PerSecond(), work, rookery.WorkersOf(q.Name, v.Processes))
 	})
 }
 

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -203,15 +206,29 @@ func programOf(command string, args []string, dash int) ([]string, error) {
 		if len(args) > 0 {
 			return nil, errors.New("give the program either after --exec or after --, not both")
 		}
-		return []string{"/bin/sh", "-c", command}, nil
+		return shellOf(command)
 	case dash < 0 && len(args) == 1:
-		return []string{"/bin/sh", "-c", args[0]}, nil
+		return shellOf(args[0])
 	case len(args) == 0:
-		return nil, errors.New("--exec is missing: which program runs the jobs?")
+		return nil, errors.New("--exec is missing: which program runs the jobs? Such as --exec ./send-mail, or --exec -- ./send-mail ARGUMENT")
 	case dash != 0:
 		return nil, errors.New("a program with arguments follows --, or --exec as one quoted word")
 	}
 	return args, nil
+}
+
+// plainPath is a word that a shell takes for a file's path and nothing else.
+var plainPath = regexp.MustCompile(`^[\w.+-]*/[\w.+/-]+$`)
+
+// shellOf has a shell run command. When that begins with the path of a program, it must
+// be there: the shell would start, and then fail every job.
+func shellOf(command string) ([]string, error) {
+	if word, _, _ := strings.Cut(strings.TrimSpace(command), " "); plainPath.MatchString(word) {
+		if _, err := exec.LookPath(word); err != nil {
+			return nil, fmt.Errorf("--exec: %w", err)
+		}
+	}
+	return []string{"/bin/sh", "-c", command}, nil
 }
 
 func programFlags(c *cobra.Command, p *rookery.Program) {
