@@ -139,7 +139,7 @@ func (s *Store) Depths(ctx context.Context, r job.StatRange) ([]job.Depth, error
 	return out, err
 }
 
-// PruneStats deletes figures older than [job.StatKept], as far as one step goes, and
+// PruneStats deletes figures older than [job.StatKept] and their rollups, as far as one step goes, and
 // events that nobody may ask for any more.
 func (s *Store) PruneStats(ctx context.Context) error {
 	return s.do(ctx, "prune stats", func(q *query.Queries) error {
@@ -147,6 +147,12 @@ func (s *Store) PruneStats(ctx context.Context) error {
 			return err
 		}
 		if _, err := q.PruneDepths(ctx); err != nil {
+			return err
+		}
+		if _, err := q.PruneRollups(ctx); err != nil {
+			return err
+		}
+		if _, err := q.PruneRollupsDue(ctx); err != nil {
 			return err
 		}
 		return pruneEvents(ctx, q)

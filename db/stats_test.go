@@ -218,7 +218,7 @@ func TestRoles_WriteAndReadStats(t *testing.T) {
 	_, readStats := readonly.Stats(t.Context(), chart("a", from))
 	for what, err := range map[string]error{
 		"relay writes": relay.PutStats(t.Context(), 1, row), "relay writes again": relay.PutStats(t.Context(), 1, row),
-		"relay samples": sample, "relay prunes": relay.PruneStats(t.Context()),
+		"relay samples": sample, "relay prunes": relay.PruneStats(t.Context()), "relay rolls up": relay.RollUp(t.Context()),
 		"worker writes": worker.PutStats(t.Context(), 2, row), "worker writes again": worker.PutStats(t.Context(), 2, row),
 		"api reads stats": apiStats, "api reads depths": apiDepths, "readonly reads stats": readStats,
 	} {
@@ -227,13 +227,13 @@ func TestRoles_WriteAndReadStats(t *testing.T) {
 		}
 	}
 	for what, err := range map[string]error{
-		"worker prunes": worker.PruneStats(t.Context()), "api writes": api.PutStats(t.Context(), 3, row), "readonly writes": readonly.PutStats(t.Context(), 3, row),
+		"worker prunes": worker.PruneStats(t.Context()), "worker rolls up": worker.RollUp(t.Context()), "api writes": api.PutStats(t.Context(), 3, row), "readonly writes": readonly.PutStats(t.Context(), 3, row),
 	} {
 		if err == nil {
 			t.Errorf("%s: may", what)
 		}
 	}
-	if get[bool](w, "SELECT has_table_privilege('rookery_producer', 'outbox.stats', 'SELECT') OR has_table_privilege('rookery_producer', 'outbox.depths', 'SELECT')") {
+	if get[bool](w, "SELECT has_table_privilege('rookery_producer', 'outbox.stats', 'SELECT') OR has_table_privilege('rookery_producer', 'outbox.depths', 'SELECT') OR has_table_privilege('rookery_producer', 'outbox.rollups', 'SELECT')") {
 		t.Error("a producer may read figures")
 	}
 }

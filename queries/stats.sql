@@ -20,21 +20,73 @@ SET dispatched = excluded.dispatched, completed = excluded.completed, failed = e
     run_us = excluded.run_us, wait_us = excluded.wait_us, run_buckets = excluded.run_buckets, wait_buckets = excluded.wait_buckets;
 
 -- name: SumStats :many
--- What all processes did, in steps that are counted from the first moment. Reads a
--- range of stats_pkey: a row for each minute, queue and process. An array that ends
--- early has NULL there, which sum passes over.
-SELECT date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', s.minute, sqlc.arg(from_at)::timestamptz)::timestamptz AS at,
-    sum(s.dispatched)::bigint AS dispatched, sum(s.completed)::bigint AS completed, sum(s.failed)::bigint AS failed, sum(s.dead)::bigint AS dead,
-    sum(s.cancelled)::bigint AS cancelled, sum(s.snoozed)::bigint AS snoozed, sum(s.lost)::bigint AS lost,
-    sum(s.run_us)::bigint AS run_us, sum(s.wait_us)::bigint AS wait_us,
-    array_replace(ARRAY[sum(s.run_buckets[1]), sum(s.run_buckets[2]), sum(s.run_buckets[3]), sum(s.run_buckets[4]), sum(s.run_buckets[5]), sum(s.run_buckets[6]),
-        sum(s.run_buckets[7]), sum(s.run_buckets[8]), sum(s.run_buckets[9]), sum(s.run_buckets[10]), sum(s.run_buckets[11]), sum(s.run_buckets[12]),
-        sum(s.run_buckets[13]), sum(s.run_buckets[14]), sum(s.run_buckets[15]), sum(s.run_buckets[16]), sum(s.run_buckets[17]), sum(s.run_buckets[18])], NULL, 0)::bigint[] AS run_buckets,
-    array_replace(ARRAY[sum(s.wait_buckets[1]), sum(s.wait_buckets[2]), sum(s.wait_buckets[3]), sum(s.wait_buckets[4]), sum(s.wait_buckets[5]), sum(s.wait_buckets[6]),
-        sum(s.wait_buckets[7]), sum(s.wait_buckets[8]), sum(s.wait_buckets[9]), sum(s.wait_buckets[10]), sum(s.wait_buckets[11]), sum(s.wait_buckets[12]),
-        sum(s.wait_buckets[13]), sum(s.wait_buckets[14]), sum(s.wait_buckets[15]), sum(s.wait_buckets[16]), sum(s.wait_buckets[17]), sum(s.wait_buckets[18])], NULL, 0)::bigint[] AS wait_buckets
-FROM outbox.stats AS s
-WHERE s.minute >= @from_at AND s.minute < @to_at AND (@queue_name::text = '' OR s.queue_name = @queue_name)
+-- What all processes did, in steps that are counted from the first moment. An hour
+-- within one step is read from its rollup, and so are five minutes; the rest, and what has
+-- been written since its rollup was made, from the minutes: ranges of stats_pkey. The
+-- sums are those of the minutes. An array that ends early has NULL there, which sum
+-- passes over. OFFSET 0 has the planner probe an index for each part: it takes the
+-- parts for thousands, and would rather read whole tables.
+WITH hours AS MATERIALIZED (
+    SELECT h.at
+    FROM generate_series(date_bin('1 hour', sqlc.arg(from_at)::timestamptz, 'epoch'), sqlc.arg(to_at)::timestamptz, interval '1 hour') AS h (at)
+    WHERE h.at >= sqlc.arg(from_at)::timestamptz AND h.at + interval '1 hour' <= sqlc.arg(to_at)::timestamptz
+      AND date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', h.at, sqlc.arg(from_at)::timestamptz)
+        = date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', h.at + interval '59 minutes', sqlc.arg(from_at)::timestamptz)
+      AND EXISTS (SELECT FROM outbox.rollups AS r WHERE r.minutes = 60 AND r.at = h.at OFFSET 0)
+      AND NOT EXISTS (SELECT FROM outbox.rollups_due AS d WHERE d.minutes = 60 AND d.at = h.at OFFSET 0)
+),
+others AS MATERIALIZED (
+    SELECT f.at,
+        f.at >= sqlc.arg(from_at)::timestamptz AND f.at + interval '5 minutes' <= sqlc.arg(to_at)::timestamptz
+        AND date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', f.at, sqlc.arg(from_at)::timestamptz)
+          = date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', f.at + interval '4 minutes', sqlc.arg(from_at)::timestamptz)
+        AND EXISTS (SELECT FROM outbox.rollups AS r WHERE r.minutes = 5 AND r.at = f.at OFFSET 0)
+        AND NOT EXISTS (SELECT FROM outbox.rollups_due AS d WHERE d.minutes = 5 AND d.at = f.at OFFSET 0) AS rolled_up
+    FROM generate_series(date_bin('5 minutes', sqlc.arg(from_at)::timestamptz, 'epoch'), sqlc.arg(to_at)::timestamptz, interval '5 minutes') AS f (at)
+    WHERE date_bin('1 hour', f.at, 'epoch') NOT IN (SELECT h.at FROM hours AS h)
+),
+parts AS (
+    SELECT hour.*
+    FROM hours AS h
+    CROSS JOIN LATERAL (
+        SELECT r.at, r.dispatched, r.completed, r.failed, r.dead, r.cancelled, r.snoozed, r.lost, r.run_us, r.wait_us, r.run_buckets, r.wait_buckets
+        FROM outbox.rollups AS r
+        WHERE r.minutes = 60 AND r.at = h.at AND (@queue_name::text = '' OR r.queue_name = @queue_name)
+        OFFSET 0
+    ) AS hour
+    UNION ALL
+    SELECT five.*
+    FROM others AS f
+    CROSS JOIN LATERAL (
+        SELECT r.at, r.dispatched, r.completed, r.failed, r.dead, r.cancelled, r.snoozed, r.lost, r.run_us, r.wait_us, r.run_buckets, r.wait_buckets
+        FROM outbox.rollups AS r
+        WHERE r.minutes = 5 AND r.at = f.at AND (@queue_name::text = '' OR r.queue_name = @queue_name)
+        OFFSET 0
+    ) AS five
+    WHERE f.rolled_up
+    UNION ALL
+    SELECT minute.*
+    FROM others AS f
+    CROSS JOIN LATERAL (
+        SELECT s.minute AS at, s.dispatched, s.completed, s.failed, s.dead, s.cancelled, s.snoozed, s.lost, s.run_us, s.wait_us, s.run_buckets::bigint[] AS run_buckets, s.wait_buckets::bigint[] AS wait_buckets
+        FROM outbox.stats AS s
+        WHERE s.minute >= greatest(f.at, sqlc.arg(from_at)::timestamptz) AND s.minute < least(f.at + interval '5 minutes', sqlc.arg(to_at)::timestamptz)
+          AND (@queue_name::text = '' OR s.queue_name = @queue_name)
+        OFFSET 0
+    ) AS minute
+    WHERE NOT f.rolled_up
+)
+SELECT date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', p.at, sqlc.arg(from_at)::timestamptz)::timestamptz AS at,
+    sum(p.dispatched)::bigint AS dispatched, sum(p.completed)::bigint AS completed, sum(p.failed)::bigint AS failed, sum(p.dead)::bigint AS dead,
+    sum(p.cancelled)::bigint AS cancelled, sum(p.snoozed)::bigint AS snoozed, sum(p.lost)::bigint AS lost,
+    sum(p.run_us)::bigint AS run_us, sum(p.wait_us)::bigint AS wait_us,
+    array_replace(ARRAY[sum(p.run_buckets[1]), sum(p.run_buckets[2]), sum(p.run_buckets[3]), sum(p.run_buckets[4]), sum(p.run_buckets[5]), sum(p.run_buckets[6]),
+        sum(p.run_buckets[7]), sum(p.run_buckets[8]), sum(p.run_buckets[9]), sum(p.run_buckets[10]), sum(p.run_buckets[11]), sum(p.run_buckets[12]),
+        sum(p.run_buckets[13]), sum(p.run_buckets[14]), sum(p.run_buckets[15]), sum(p.run_buckets[16]), sum(p.run_buckets[17]), sum(p.run_buckets[18])], NULL, 0)::bigint[] AS run_buckets,
+    array_replace(ARRAY[sum(p.wait_buckets[1]), sum(p.wait_buckets[2]), sum(p.wait_buckets[3]), sum(p.wait_buckets[4]), sum(p.wait_buckets[5]), sum(p.wait_buckets[6]),
+        sum(p.wait_buckets[7]), sum(p.wait_buckets[8]), sum(p.wait_buckets[9]), sum(p.wait_buckets[10]), sum(p.wait_buckets[11]), sum(p.wait_buckets[12]),
+        sum(p.wait_buckets[13]), sum(p.wait_buckets[14]), sum(p.wait_buckets[15]), sum(p.wait_buckets[16]), sum(p.wait_buckets[17]), sum(p.wait_buckets[18])], NULL, 0)::bigint[] AS wait_buckets
+FROM parts AS p
 GROUP BY 1
 ORDER BY 1;
 
@@ -90,14 +142,18 @@ ON CONFLICT DO NOTHING
 RETURNING d.minute, d.queue_name, d.paused, d.ready, d.scheduled, d.out, d.workers, d.oldest_ms;
 
 -- name: ListDepths :many
--- What waited in one queue, or in all, of each step the last minute that was noted.
--- Reads a range of depths_pkey.
-SELECT DISTINCT ON (d.queue_name, date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', d.minute, sqlc.arg(from_at)::timestamptz))
-    date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', d.minute, sqlc.arg(from_at)::timestamptz)::timestamptz AS at,
-    d.queue_name, d.paused, d.ready, d.scheduled, d.out, d.workers, d.oldest_ms
-FROM outbox.depths AS d
-WHERE d.minute >= @from_at AND d.minute < @to_at AND (@queue_name::text = '' OR d.queue_name = @queue_name)
-ORDER BY d.queue_name, date_bin(sqlc.arg(step_ms)::bigint * interval '1 millisecond', d.minute, sqlc.arg(from_at)::timestamptz), d.minute DESC
+-- What waited in one queue, or in all, when each step was last noted: a minute has a row
+-- of every queue. Two probes of depths_pkey for each step, however long it is.
+SELECT steps.at::timestamptz AS at, d.queue_name, d.paused, d.ready, d.scheduled, d.out, d.workers, d.oldest_ms
+FROM generate_series(sqlc.arg(from_at)::timestamptz, sqlc.arg(to_at)::timestamptz - interval '1 microsecond', sqlc.arg(step_ms)::bigint * interval '1 millisecond') AS steps (at)
+CROSS JOIN LATERAL (
+    SELECT max(l.minute) AS minute
+    FROM outbox.depths AS l
+    WHERE l.minute >= steps.at AND l.minute < least(steps.at + sqlc.arg(step_ms)::bigint * interval '1 millisecond', sqlc.arg(to_at)::timestamptz)
+) AS last
+JOIN outbox.depths AS d ON d.minute = last.minute
+WHERE @queue_name::text = '' OR d.queue_name = @queue_name
+ORDER BY d.queue_name, steps.at
 LIMIT @max_rows;
 
 -- name: PruneStats :execrows

@@ -14,9 +14,9 @@ import (
 const figuresEvery = 10 * time.Second
 
 // keepFigures writes down what this relay did in the minutes that have ended and, once
-// a minute, what waits in the queues. One relay does the latter; only that one shows
-// it to Prometheus, until another has done it. That one also deletes old figures, events
-// and operations.
+// a minute, what waits in the queues. One relay does the latter, and adds up what all
+// have written; only that one shows it to Prometheus, until another has done it. That one
+// also deletes old figures, events and operations.
 func (r *Relay) keepFigures(ctx context.Context) error {
 	now := time.Now()
 	return errors.Join(r.sample(ctx, now.Truncate(time.Minute)), r.minutes.Write(ctx, r.store, now))
@@ -36,7 +36,7 @@ func (r *Relay) sample(ctx context.Context, minute time.Time) error {
 		return nil
 	}
 	_, err = r.store.PruneOperations(ctx, r.o.RetentionOperations)
-	return errors.Join(err, r.store.PruneStats(ctx))
+	return errors.Join(err, r.store.RollUp(ctx), r.store.PruneStats(ctx))
 }
 
 // countBatch counts a batch that Redis has accepted.

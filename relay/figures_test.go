@@ -75,6 +75,7 @@ type counting struct {
 	depths  []job.Depth
 	fails   error
 	samples int
+	rolled  int
 	pruned  int
 	keep    time.Duration // operations
 }
@@ -87,6 +88,11 @@ func (c *counting) PruneOperations(_ context.Context, keep time.Duration) (int64
 func (c *counting) SampleDepths(context.Context) ([]job.Depth, bool, error) {
 	c.samples++
 	return c.depths, len(c.depths) > 0, c.fails
+}
+
+func (c *counting) RollUp(context.Context) error {
+	c.rolled++
+	return c.fails
 }
 
 func (c *counting) PruneStats(context.Context) error {
@@ -103,8 +109,8 @@ func TestFigures_OnlyWhoCountedShowsTheDepths(t *testing.T) {
 	}
 	sample := func(minute int) error { return r.Sample(t.Context(), time.Unix(int64(60*minute), 0)) }
 	store.depths = []job.Depth{{QueueName: "mail", Ready: 7, Oldest: 3 * time.Second, Paused: true}}
-	if err := errors.Join(sample(1), sample(1)); err != nil || store.samples != 1 || store.pruned != 1 || store.keep != job.RetentionOperations {
-		t.Fatalf("two looks in one minute: %v, %d samples, %d prunes, want 1 of each", err, store.samples, store.pruned)
+	if err := errors.Join(sample(1), sample(1)); err != nil || store.samples != 1 || store.rolled != 1 || store.pruned != 1 || store.keep != job.RetentionOperations {
+		t.Fatalf("two looks in one minute: %v, %d samples, %d times rolled up, %d prunes, want 1 of each", err, store.samples, store.rolled, store.pruned)
 	}
 	for name, want := range map[string]float64{"ready_jobs": 7, "oldest_seconds": 3, "paused": 1, "workers": 0, "seconds_of_work": 0} {
 		if got := shown(t, registry, "rookery_queue_"+name); got != want {
@@ -112,8 +118,8 @@ func TestFigures_OnlyWhoCountedShowsTheDepths(t *testing.T) {
 		}
 	}
 	store.depths = nil // another relay did it
-	if err := sample(2); err != nil || store.pruned != 1 {
-		t.Errorf("the minute of another relay: %v, %d prunes", err, store.pruned)
+	if err := sample(2); err != nil || store.rolled != 1 || store.pruned != 1 {
+		t.Errorf("the minute of another relay: %v, %d times rolled up, %d prunes, want 1 of each", err, store.rolled, store.pruned)
 	}
 	if got := shown(t, registry, "rookery_queue_ready_jobs"); got != -1 {
 		t.Errorf("another relay's queue is shown: ready = %g", got)

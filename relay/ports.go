@@ -92,6 +92,7 @@ type Past interface {
 type Figures interface {
 	PutStats(ctx context.Context, writer int64, rows []job.Stat) error
 	SampleDepths(ctx context.Context) (depths []job.Depth, sampled bool, err error)
+	RollUp(ctx context.Context) error
 	PruneStats(ctx context.Context) error
 }
 

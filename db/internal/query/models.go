@@ -196,6 +196,29 @@ type OutboxReady struct {
 	Size      int32
 }
 
+type OutboxRollup struct {
+	Minutes     int16
+	At          time.Time
+	QueueName   string
+	Dispatched  int64
+	Completed   int64
+	Failed      int64
+	Dead        int64
+	Cancelled   int64
+	Snoozed     int64
+	Lost        int64
+	RunUs       int64
+	WaitUs      int64
+	RunBuckets  []int64
+	WaitBuckets []int64
+}
+
+type OutboxRollupsDue struct {
+	Minutes int16
+	At      time.Time
+	ID      int64
+}
+
 type OutboxScheduled struct {
 	RunAt     time.Time
 	JobID     int64
