@@ -4,7 +4,7 @@
 TOOL := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev build generate docs fmt lint lint-format lint-vet lint-code lint-sql alerts test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node release deploy-lint openapi-lint chaos chaos-short chaos-marathon soak model ui-test servers clean
+.PHONY: help demo dev build generate docs fmt lint lint-format lint-vet lint-code lint-sql alerts test test-short bench bench-short bench-gate bench-go bench-lint bench-test bench-node release deploy-lint openapi-lint chaos chaos-short chaos-marathon soak model ui-test ui-times servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench/node/node_modules/.package-lock.json: bench/node/package-lock.json
 ui-test: servers test/ui/node_modules/.package-lock.json ## the dashboard in a real browser; writes docs/screenshots, or SCREENSHOTS/
 	@command -v chromium >/dev/null || test -n "$$CHROMIUM" || { apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; }
 	node test/ui/run.mjs
+
+ui-times: servers ## how long each page of the dashboard takes with 10 million jobs (minutes; JOBS, DIR keeps them)
+	go run ./test/uipages -jobs $(or $(JOBS),10000000) $(if $(DIR),-dir $(DIR))
 
 test/ui/node_modules/.package-lock.json: test/ui/package-lock.json
 	cd test/ui && npm ci --no-audit --no-fund --loglevel=error
