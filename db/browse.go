@@ -13,6 +13,7 @@ import (
 const (
 	sliceGrowth = 16
 	sliceMost   = 4000
+	sliceLeast  = 10
 )
 
 // List shows a page of jobs, without payloads and headers, in the order that fits its
@@ -32,13 +33,12 @@ func (s *Store) List(ctx context.Context, l job.Listing) (job.Page, error) {
 }
 
 // browse fills p: it walks the list's index slice by slice, and keeps what matches. A
-// match more than the page shows says that there is another page. Slices grow: where all
-// match, little is read in vain, and where little does, few statements are sent.
+// match more than the page shows says that there is another page.
 func browse(ctx context.Context, q *query.Queries, l job.Listing, p *job.Page) error {
 	walk := walkOf(l)
 	var last *job.Place // of the jobs shown
 	from, slice := l.From, l.Limit+1
-	for looked := 0; looked < job.BrowseCap; slice = max(slice, min(sliceGrowth*slice, sliceMost)) {
+	for looked := 0; looked < job.BrowseCap; slice = nextSlice(slice, looked, len(p.Jobs), l.Limit+1) {
 		asked := min(slice, job.BrowseCap-looked)
 		places, err := walk(ctx, q, from, int32(asked))
 		if err != nil {
@@ -66,6 +66,17 @@ func browse(ctx context.Context, q *query.Queries, l job.Listing, p *job.Page) e
 	}
 	p.Next, p.Capped = from, true
 	return nil
+}
+
+// nextSlice returns how many places to look at after a slice, when of those looked at so
+// many showed of what is wanted. A job is a page of Postgres to read, mostly from disk:
+// where nearly all match there are few more, and where few do, few statements.
+func nextSlice(slice, looked, shown, want int) int {
+	grown := max(slice, min(sliceGrowth*slice, sliceMost))
+	if shown == 0 {
+		return grown
+	}
+	return min(grown, max((want-shown)*looked/shown*3/2, sliceLeast))
 }
 
 // placeOf returns which of the places is a job's.

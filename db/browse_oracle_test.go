@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/job"
 )
 
@@ -143,6 +144,57 @@ func TestList_CutsErrors(t *testing.T) {
 		_, p := w.page(job.Listing{Limit: 1, ErrorChars: chars})
 		if got := p.Jobs[0].LastError; got != want {
 			t.Errorf("an error cut at %d = %q, want %q", chars, got, want)
+		}
+	}
+}
+
+// What is asked before many jobs are changed counts what plain SQL does, also where it
+// believes a list and reads no job.
+func TestPreviewMany_AgreesWithPlainSQL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	middle := randomJobs(w, 2500)
+	some, all := "email.*", "*"
+	for _, status := range []string{"ready", "scheduled", "retrying", "queued", "out", "dead", "completed", "cancelled"} {
+		action := job.ActionCancel
+		if job.Status(status).Terminal() {
+			action = job.ActionDelete
+		}
+		for _, l := range []job.Listing{{}, {QueueName: "q1"}, {QueueName: "nowhere"}, {Kind: &some}, {Kind: &all}, {QueueName: "q1", Kind: &some}, {CreatedAfter: middle}, {DiedAfter: middle}} {
+			if l.Status = status; !l.DiedAfter.IsZero() && status != "dead" {
+				continue
+			}
+			want := oracle(w, l)
+			p, err := w.PreviewMany(t.Context(), action, l)
+			if err != nil || p.Matched != int64(len(want)) || p.Capped {
+				t.Errorf("PreviewMany(%s, %+v) of kind %s = %d, capped %t, %v, want %d", action, l, named(l.Kind), p.Matched, p.Capped, err, len(want))
+			}
+			var shown []int64
+			for _, j := range p.Examples {
+				shown = append(shown, j.ID)
+			}
+			// "queued" is two lists, one after the other.
+			if first := want[:min(len(want), job.PreviewExamples)]; status != "queued" && !slices.Equal(shown, first) {
+				t.Errorf("PreviewMany(%s, %+v) of kind %s shows %v, want %v", action, l, named(l.Kind), shown, first)
+			}
+		}
+	}
+}
+
+// A page that nearly all match reads few more places than it shows.
+func TestNextSlice(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ slice, looked, shown, want, next int }{
+		{51, 51, 0, 51, 816},        // nothing matches: it grows
+		{816, 867, 0, 51, 4000},     // up to so many
+		{51, 51, 44, 51, 12},        // seven are missing, and some more of the next may be others
+		{51, 51, 50, 51, 10},        // not one at a time
+		{51, 51, 1, 51, 816},        // 51 places showed one: a slice does not grow beyond its measure
+		{816, 867, 30, 51, 909},     // 21 are missing
+		{1000, 1000, 1, 1001, 4000}, // the largest page
+	} {
+		if got := db.NextSlice(c.slice, c.looked, c.shown, c.want); got != c.next {
+			t.Errorf("NextSlice(%d, %d, %d, %d) = %d, want %d", c.slice, c.looked, c.shown, c.want, got, c.next)
 		}
 	}
 }

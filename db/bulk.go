@@ -92,7 +92,7 @@ func (s *Store) PreviewMany(ctx context.Context, action job.Action, l job.Listin
 	}
 	p := job.Preview{Examples: []job.Job{}}
 	err := s.seeing(ctx, "preview", func(q *query.Queries) error {
-		r := round{action: action, filter: l, upTo: maxID, most: job.BrowseCap}
+		r := round{action: action, filter: l, upTo: maxID, most: job.BrowseCap, counts: true}
 		err := r.run(ctx, q)
 		p.Matched, p.Capped = int64(len(r.ids)), !r.ended()
 		p.Examples = append([]job.Job{}, r.first...)

@@ -14,3 +14,6 @@ func (s *Store) LimitCalls(d time.Duration) { s.limit = d }
 
 // Widen is widen.
 func Widen(near uint64, xid uint32) uint64 { return widen(near, xid) }
+
+// NextSlice is nextSlice.
+func NextSlice(slice, looked, shown, want int) int { return nextSlice(slice, looked, shown, want) }
