@@ -44,6 +44,7 @@ type attempt struct {
 func newAttempt(e *job.Envelope, q *queue, to *route, r *row) *attempt {
 	a := &attempt{job: Job{Envelope: *e}, queue: q, route: to, epoch: q.tokenEpoch, row: r}
 	a.fence.Store(e.DispatchID)
+	a.job.fence = &a.fence
 	return a
 }
 
@@ -95,7 +96,7 @@ func (a *attempt) judge(err error, ran time.Duration) (o job.Outcome) {
 	if err == nil {
 		return job.Outcome{Ref: a.ref(), Kind: job.Succeeded, Ran: ran}
 	}
-	if errors.Is(err, ErrUnseen) || errors.Is(err, ErrAbandoned) {
+	if _, settled := settledOf(err); settled || errors.Is(err, ErrUnseen) || errors.Is(err, ErrAbandoned) {
 		return job.OutcomeOf(a.ref(), job.Snooze(0), ran, 0) // see desert
 	}
 	cause := a.endedBy()

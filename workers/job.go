@@ -2,6 +2,7 @@ package workers
 
 import (
 	"encoding/json"
+	"sync/atomic"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -11,6 +12,17 @@ import (
 // the handler until Work returns; its fields are not written by the worker.
 type Job struct {
 	job.Envelope
+	fence *atomic.Int64 // of the attempt; nil in tests of handlers
+}
+
+// Fence returns the dispatch_id that the attempt has at this moment: another than
+// DispatchID once its worker holds it in Postgres, because Redis is away. It is for
+// handlers that let others settle the attempt; see [Settled].
+func (j *Job) Fence() int64 {
+	if j.fence == nil {
+		return j.DispatchID
+	}
+	return j.fence.Load()
 }
 
 // Header returns the text value of one header, or "" when there is none. It decodes

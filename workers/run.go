@@ -22,7 +22,7 @@ func (w *Worker) run(a *attempt) {
 			err = caught(v)
 		}
 		w.finish(ctx, a, err, time.Since(start))
-		tracing.End(span, err)
+		tracing.End(span, faultOf(err))
 	}()
 	w.o.Failpoint(FailInHandler)
 	err = a.route.handler.Work(ctx, &a.job)
@@ -31,7 +31,7 @@ func (w *Worker) run(a *attempt) {
 // finish judges a returned handler and gives back its slot. A crash between here
 // and reconcile loses the outcome, and the job runs again.
 func (w *Worker) finish(ctx context.Context, a *attempt, err error, ran time.Duration) {
-	if err != nil && w.desert(ctx, a, err) {
+	if err != nil && w.desert(ctx, a, err, ran) {
 		a.cancel(nil)
 		return
 	}

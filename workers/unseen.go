@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -19,9 +20,12 @@ var (
 	ErrAbandoned = errors.New("the attempt was abandoned")
 )
 
-// desert ends an attempt without an outcome if err asks for that and it can be had; else
+// desert ends an attempt without writing an outcome if err asks for that and it can be had; else
 // the attempt is judged, as a wish to put the job back.
-func (w *Worker) desert(ctx context.Context, a *attempt, err error) bool {
+func (w *Worker) desert(ctx context.Context, a *attempt, err error, ran time.Duration) bool {
+	if s, ok := settledOf(err); ok {
+		return w.settled(a, s, ran)
+	}
 	switch {
 	case errors.Is(err, ErrAbandoned):
 		return w.held.desert(a, false)
