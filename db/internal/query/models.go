@@ -47,6 +47,14 @@ type OutboxAudit struct {
 	DatabaseRole *string
 }
 
+type OutboxCallback struct {
+	JobID      int64
+	DispatchID int64
+	OpenUntil  *time.Time
+	HeldAs     *int64
+	NotedAt    time.Time
+}
+
 type OutboxCancel struct {
 	JobID      int64
 	DispatchID int64

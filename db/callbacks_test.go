@@ -1,0 +1,153 @@
+package db_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+)
+
+func callbackOf(ref job.Ref) job.Callback {
+	return job.Callback{QueueName: queue, Ref: ref, AttemptCount: 1}
+}
+
+// A token's fence is good while its attempt is current, also when its worker holds it in
+// Postgres and has told under which; before it has told, nobody knows.
+func TestCallbackFence_FollowsTheAttempt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	ref := w.out()
+	want := func(what string, c job.Callback, held job.Ref, err error) {
+		t.Helper()
+		if got, gotErr := w.CallbackFence(ctx, c); got != held || !errors.Is(gotErr, err) {
+			t.Errorf("%s: CallbackFence = %v, %v, want %v, %v", what, got, gotErr, held, err)
+		}
+	}
+	c := callbackOf(ref)
+	want("current", c, ref, nil)
+	other := c
+	other.Ref.DispatchID++
+	other.AttemptCount = 7
+	want("another fence", other, job.Ref{}, job.ErrLeaseLost)
+	want("no such job", callbackOf(job.Ref{ID: 4711, DispatchID: 1}), job.Ref{}, job.ErrLeaseLost)
+
+	held := job.Ref{ID: ref.ID, DispatchID: job.NewDispatchID()}
+	w.holdRefs(held.DispatchID, time.Minute, ref)
+	want("held, nobody knows as what", c, job.Ref{}, job.ErrUnavailable)
+	states, err := w.OpenAttempts(ctx, []job.OpenAttempt{{Ref: ref, HeldAs: held.DispatchID, AttemptCount: 1}})
+	if err != nil || len(states) != 1 || !states[0].Open || states[0].Ref != ref {
+		t.Fatalf("OpenAttempts = %+v, %v, want it open", states, err)
+	}
+	want("held", c, held, nil)
+
+	if n := w.reconcile(job.Failed, 0, held); n != 1 {
+		t.Fatalf("%d outcomes accepted, want 1", n)
+	}
+	want("over, and not dispatched again", c, held, nil) // Reconcile refuses: it asks for the status
+	if n := w.reconcile(job.Succeeded, 0, held); n != 0 {
+		t.Error("an outcome of an attempt that is over was accepted")
+	}
+	w.claim(1)
+	want("dispatched again", c, job.Ref{}, job.ErrLeaseLost)
+}
+
+// More time is for what is current, by Postgres' clock; the push worker is told.
+func TestExtendCallback_OfWhatIsCurrent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	ref := w.out()
+	look := func(ref job.Ref) job.OpenState {
+		t.Helper()
+		states, err := w.OpenAttempts(ctx, []job.OpenAttempt{{Ref: ref, HeldAs: ref.DispatchID, AttemptCount: 1}})
+		if err != nil || len(states) != 1 {
+			t.Fatalf("OpenAttempts = %+v, %v", states, err)
+		}
+		return states[0]
+	}
+	if s := look(ref); !s.Open || s.Extended || s.Left != 0 || s.Ended != "" {
+		t.Errorf("OpenAttempts = %+v, want it open and not extended", s)
+	}
+	for _, d := range []time.Duration{time.Hour, time.Minute} { // it may become shorter
+		until, err := w.ExtendCallback(ctx, ref, ref, d)
+		if err != nil || until.IsZero() {
+			t.Fatalf("ExtendCallback = %v, %v", until, err)
+		}
+		if s := look(ref); !s.Open || !s.Extended || s.Left <= d-time.Minute || s.Left > d {
+			t.Errorf("after %s: OpenAttempts = %+v", d, s)
+		}
+	}
+	w.exec("UPDATE outbox.callbacks SET open_until = now() - interval '1 second'")
+	if s := look(ref); !s.Extended || s.Left >= 0 {
+		t.Errorf("once it is over: OpenAttempts = %+v, want a negative rest", s)
+	}
+	stale := ref
+	stale.DispatchID++
+	if _, err := w.ExtendCallback(ctx, stale, stale, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
+		t.Errorf("ExtendCallback of another fence = %v, want %v", err, job.ErrLeaseLost)
+	}
+	if s := look(stale); s.Open || s.Ended != "" {
+		t.Errorf("OpenAttempts of another fence = %+v, want it over", s)
+	}
+	w.reconcile(job.Succeeded, 0, ref)
+	if _, err := w.ExtendCallback(ctx, ref, ref, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
+		t.Errorf("ExtendCallback of what is over = %v, want %v", err, job.ErrLeaseLost)
+	}
+	if s := look(ref); s.Open || s.Ended != job.Completed {
+		t.Errorf("OpenAttempts of what is over = %+v", s)
+	}
+	if s := look(job.Ref{ID: 4711, DispatchID: 1}); s.Open || s.Ended != "" {
+		t.Errorf("OpenAttempts of no job = %+v", s)
+	}
+}
+
+// The push worker is told what became of an attempt, also when the job has gone on
+// before it asks.
+func TestOpenAttempts_SayWhatBecameOfThem(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		end  func(*world, job.Ref)
+		want job.Status
+	}{
+		"completed":  {func(w *world, ref job.Ref) { w.reconcile(job.Succeeded, 0, ref) }, job.Completed},
+		"failed":     {func(w *world, ref job.Ref) { w.reconcile(job.Failed, time.Hour, ref) }, job.Queued},
+		"runs again": {func(w *world, ref job.Ref) { w.reconcile(job.Failed, 0, ref); w.claim(1) }, job.Queued},
+		"discarded":  {func(w *world, ref job.Ref) { w.reconcile(job.Discarded, 0, ref) }, job.Dead},
+		"taken back": {func(w *world, ref job.Ref) { w.requeue(true, ref) }, ""},
+		"done by another": {func(w *world, ref job.Ref) {
+			w.requeue(true, ref)
+			w.exec("UPDATE outbox.jobs SET status = 'completed', dispatch_id = 7, finished_at = now()")
+		}, ""},
+		"deleted": {func(w *world, _ job.Ref) { w.exec("DELETE FROM outbox.jobs") }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ref := w.out()
+			c.end(w, ref)
+			states, err := w.OpenAttempts(t.Context(), []job.OpenAttempt{{Ref: ref, HeldAs: ref.DispatchID, AttemptCount: 1}})
+			if err != nil || len(states) != 1 || states[0].Open || states[0].Ended != c.want {
+				t.Errorf("OpenAttempts = %+v, %v, want it ended as %q", states, err, c.want)
+			}
+		})
+	}
+}
+
+// Rows die of age, with the next extension.
+func TestExtendCallback_ForgetsOldRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ref := w.out()
+	w.exec(`INSERT INTO outbox.callbacks (job_id, dispatch_id, open_until, noted_at)
+		SELECT n, n, now(), now() - CASE WHEN n <= 1000150 THEN interval '26 hours' ELSE interval '24 hours' END FROM generate_series(1000001, 1000200) AS n`)
+	for range 2 { // 100 at a time
+		if _, err := w.ExtendCallback(t.Context(), ref, ref, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := get[int](w, "SELECT count(*) FROM outbox.callbacks"); n != 51 {
+		t.Errorf("%d rows are left, want the 50 that are young, and the attempt's", n)
+	}
+}

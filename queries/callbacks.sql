@@ -1,0 +1,67 @@
+-- Callbacks: what receivers say after they have answered. On the unpinned pool, and only
+-- for attempts whose receiver has answered that it will call back.
+
+-- name: CallbackFence :one
+-- Where an attempt stands whose token has this fence: held_as is the fence that its
+-- worker has noted since. By jobs_pkey and callbacks_pkey.
+SELECT j.dispatch_id, j.status, j.attempt_count, coalesce(c.held_as, 0)::bigint AS held_as
+FROM outbox.jobs AS j
+LEFT JOIN outbox.callbacks AS c ON c.job_id = j.id AND c.dispatch_id = sqlc.arg(dispatch_id)::bigint
+WHERE j.id = sqlc.arg(job_id)::bigint;
+
+-- name: PruneCallbacks :exec
+-- Forgets what is of long ago, whose tokens have expired. By callbacks_by_age.
+DELETE FROM outbox.callbacks AS c
+WHERE c.ctid = ANY (ARRAY(
+    SELECT past.ctid
+    FROM outbox.callbacks AS past
+    WHERE past.noted_at < now() - interval '25 hours'
+    ORDER BY past.noted_at
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: ExtendCallback :one
+-- Keeps an attempt open for so long from now, if it is current under the fence that it
+-- has now. By jobs_pkey.
+INSERT INTO outbox.callbacks AS c (job_id, dispatch_id, open_until)
+SELECT j.id, sqlc.arg(dispatch_id)::bigint, now() + sqlc.arg(lease_ms)::bigint * interval '1 millisecond'
+FROM outbox.jobs AS j
+WHERE j.id = sqlc.arg(job_id)::bigint
+  AND j.dispatch_id = sqlc.arg(held_as)::bigint
+  AND j.status IN ('dispatched', 'running')
+ON CONFLICT (job_id, dispatch_id) DO UPDATE SET open_until = excluded.open_until
+RETURNING c.open_until;
+
+-- name: OpenAttempts :many
+-- What became of attempts that are open, each asked for by the fence of its token and
+-- the one it has now. ended is what its outcome made of the job, '' when that is not
+-- known: it was taken back. A job that has failed may be on its way again already, so
+-- the record of the attempt is asked. By jobs_pkey, attempts_pkey and callbacks_pkey.
+WITH open AS (
+    SELECT unnest(sqlc.arg(job_ids)::bigint[]) AS job_id, unnest(sqlc.arg(dispatch_ids)::bigint[]) AS dispatch_id,
+        unnest(sqlc.arg(held_as)::bigint[]) AS held_as, unnest(sqlc.arg(attempt_counts)::integer[]) AS attempt_count
+)
+SELECT open.job_id::bigint AS job_id, open.dispatch_id::bigint AS dispatch_id,
+    coalesce(j.dispatch_id = open.held_as AND j.status IN ('dispatched', 'running'), false)::boolean AS is_open,
+    (CASE
+        WHEN j.dispatch_id = open.held_as AND j.status IN ('completed', 'dead', 'cancelled') THEN j.status
+        WHEN t.outcome = 'fail' THEN 'queued'
+        WHEN t.outcome = 'discard' THEN 'dead'
+        WHEN t.outcome = 'cancel' THEN 'cancelled'
+        ELSE ''
+    END)::text AS ended,
+    (c.open_until IS NOT NULL)::boolean AS extended,
+    coalesce((extract(epoch FROM c.open_until - clock_timestamp()) * 1000)::bigint, 0)::bigint AS left_ms
+FROM open
+LEFT JOIN outbox.jobs AS j ON j.id = open.job_id
+LEFT JOIN outbox.attempts AS t ON t.job_id = open.job_id AND t.attempt_count = open.attempt_count
+LEFT JOIN outbox.callbacks AS c ON c.job_id = open.job_id AND c.dispatch_id = open.dispatch_id;
+
+-- name: NoteHeld :exec
+-- A worker tells under which fence it holds open attempts in Postgres, so that their
+-- tokens go on.
+INSERT INTO outbox.callbacks AS c (job_id, dispatch_id, held_as)
+SELECT unnest(sqlc.arg(job_ids)::bigint[]), unnest(sqlc.arg(dispatch_ids)::bigint[]), unnest(sqlc.arg(held_as)::bigint[])
+ON CONFLICT (job_id, dispatch_id) DO UPDATE SET held_as = excluded.held_as
+WHERE c.held_as IS DISTINCT FROM excluded.held_as;
