@@ -41,9 +41,11 @@ func (s *Service) API(ctx context.Context, r *relay.Relay) (*httpapi.Server, err
 	if r != nil {
 		o.Express = express{r}
 	}
-	if o.Pull, err = s.puller(); err != nil {
+	hub, err := s.puller()
+	if err != nil {
 		return nil, err
 	}
+	o.Pull, o.Callbacks = hub, s.callbacks(hub)
 	if !s.config.UI.Off {
 		jobs, err := s.Jobs(ctx)
 		if err != nil {

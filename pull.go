@@ -23,3 +23,6 @@ func (s *Service) handing(queue string, h workers.Handler, o workers.Options) (*
 	registry.HandleQueue(queue, h, workers.HandlerOptions{Timeout: -1})
 	return s.Worker(registry, o)
 }
+
+// callbacks returns what takes the word of receivers that push workers have asked.
+func (s *Service) callbacks(h *pull.Hub) *pull.Callbacks { return pull.NewCallbacks(h, s.store) }

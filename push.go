@@ -25,6 +25,8 @@ type Push struct {
 	AllowHTTP bool           // plain http too, and port 80
 	Ports     []uint16       // besides these
 	Networks  []netip.Prefix // that may be reached although they are not public
+
+	CallbackURL string // where receivers reach the API, such as https://rookery.example; "": they cannot call back
 }
 
 func (p Push) policy() push.Policy {
@@ -39,7 +41,7 @@ func (s *Service) Push() (*push.Push, error) {
 	if err != nil {
 		return nil, err
 	}
-	return push.New(s.store, client, s.pushWorker, push.Options{Registerer: s.registry, Logger: s.log})
+	return push.New(s.store, client, s.pushWorker, push.Options{CallbackURL: s.config.Push.CallbackURL, Registerer: s.registry, Logger: s.log})
 }
 
 func (c Config) pushClient() (*push.Client, error) {
@@ -218,6 +220,10 @@ func pushOf(read func(string) string) (p Push, err error) {
 				return p, errors.New(one.name + " must be true or false")
 			}
 		}
+	}
+	p.CallbackURL = read("ROOKERY_CALLBACK_URL")
+	if err := push.CheckCallbackURL(p.CallbackURL); err != nil {
+		return p, fmt.Errorf("ROOKERY_CALLBACK_URL %w", err)
 	}
 	if p.Ports, err = ParsePorts(read("ROOKERY_PUSH_ALLOW_PORTS")); err != nil {
 		return p, fmt.Errorf("ROOKERY_PUSH_ALLOW_PORTS %w", err)

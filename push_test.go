@@ -14,14 +14,16 @@ func TestLoadConfig_Push(t *testing.T) {
 	t.Parallel()
 	c, err := rookery.LoadConfig("", getenv(map[string]string{
 		"ROOKERY_PUSH": "true", "ROOKERY_PUSH_ALLOW_HTTP": "1", "ROOKERY_PUSH_ALLOW_PORTS": "80, 3000", "ROOKERY_PUSH_ALLOW_NETWORKS": "10.1.0.0/16,fd00:1::/32",
+		"ROOKERY_CALLBACK_URL": "https://rookery.example/base/",
 	}))
-	if want := "{true true [80 3000] [10.1.0.0/16 fd00:1::/32]}"; err != nil || fmt.Sprint(c.Push) != want {
+	if want := "{true true [80 3000] [10.1.0.0/16 fd00:1::/32] https://rookery.example/base/}"; err != nil || fmt.Sprint(c.Push) != want {
 		t.Errorf("LoadConfig = %v, %v, want %s", c.Push, err, want)
 	}
 	for name, values := range map[string][]string{
 		"ROOKERY_PUSH":                {"yes", "on"},
 		"ROOKERY_PUSH_ALLOW_HTTP":     {"https"},
 		"ROOKERY_PUSH_ALLOW_PORTS":    {"0", "65536", "-1", "80-90", "http"},
+		"ROOKERY_CALLBACK_URL":        {"rookery.example", "/v1", "ftp://a.example", "https://u:p@a.example", "https://a.example?x=1", "https://a.example#x"},
 		"ROOKERY_PUSH_ALLOW_NETWORKS": {"10.0.0.1", "10.0.0.1/8", "::ffff:10.0.0.0/104", "example.com", "10.0.0.0/33"},
 	} {
 		for _, value := range values {

@@ -15,7 +15,7 @@ import (
 
 // everything returns options with which every route is there.
 func everything(f *fakeKeys) Options {
-	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Events: &fakeEvents{}, Pull: &fakePull{}, Admin: &Admin{Look: &fakeAdmin{}, Jobs: &fakeAdmin{}, Queues: &fakeAdmin{}}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, UI: func(*Door) (UI, error) { return &fakeUI{}, nil }}
+	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Events: &fakeEvents{}, Callbacks: &fakeCallbacks{}, Pull: &fakePull{}, Admin: &Admin{Look: &fakeAdmin{}, Jobs: &fakeAdmin{}, Queues: &fakeAdmin{}}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, UI: func(*Door) (UI, error) { return &fakeUI{}, nil }}
 }
 
 // asKey makes a request with a key.
@@ -49,6 +49,12 @@ func TestRoutes_EachHasItsScope(t *testing.T) {
 		if a.own {
 			if w.Code >= 400 { // of the fake; what the dashboard makes of it is tested there
 				t.Errorf("%s %s = %d, want the UI's answer", r.Method, target, w.Code)
+			}
+			continue
+		}
+		if a.token {
+			if w.Code != http.StatusUnauthorized {
+				t.Errorf("%s %s without a token = %d, want 401", r.Method, target, w.Code)
 			}
 			continue
 		}

@@ -44,6 +44,7 @@ func matrix() map[string]cell {
 	return map[string]cell{
 		"GET /livez": {open: true}, "GET /readyz": {open: true}, "GET /v1/openapi.json": {open: true}, "GET /v1/docs": {open: true},
 		"GET /ui": {open: true}, "GET /ui/*": {open: true}, "POST /ui/*": {open: true}, "GET /ui/stream": {open: true}, // by a session, which no such key begins
+		"POST /v1/callback/complete": {open: true}, "POST /v1/callback/fail": {open: true}, "POST /v1/callback/extend": {open: true}, // by an attempt's token
 		"GET /metrics": {}, "GET /v1/workers": {}, "POST /v1/workers/:id/quiet": {},
 		"POST /v1/jobs/bulk": {}, "GET /v1/operations": {}, "GET /v1/operations/:id": {}, "POST /v1/operations/:id/cancel": {},
 		"GET /v1/keys": {admin: true}, "POST /v1/keys": {admin: true}, "DELETE /v1/keys/:id": {admin: true}, "GET /v1/audit": {admin: true},

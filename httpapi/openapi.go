@@ -40,6 +40,9 @@ func (o Options) areas() []string {
 	if o.Pull != nil {
 		areas = append(areas, "pull")
 	}
+	if o.Callbacks != nil {
+		areas = append(areas, "callbacks")
+	}
 	if o.KeyAdmin != nil {
 		areas = append(areas, "keys")
 	}

@@ -80,6 +80,9 @@ type Options struct {
 	// Pull hands jobs to workers that ask for them; with nil its routes are not there, and
 	// only [Server.Run] has it hand out any.
 	Pull Puller
+	// Callbacks takes what receivers of push workers say after they have answered; with
+	// nil its routes are not there.
+	Callbacks Callbacks
 	// UI makes what is served below /ui/; nil: there is nothing. While a key is needed it
 	// has to find out by itself who asks, by the door that it is given.
 	UI func(*Door) (UI, error)

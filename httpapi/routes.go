@@ -108,6 +108,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Pull != nil {
 		s.pullRoutes(e)
 	}
+	if s.o.Callbacks != nil {
+		s.callbackRoutes(e)
+	}
 	s.docRoutes(e)
 	if s.ui != nil {
 		s.routesUI(e)

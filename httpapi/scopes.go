@@ -31,6 +31,7 @@ type access struct {
 	scope job.Scope // "": nothing, not even a key
 	whole bool      // also a key that is for every queue: the answer is about all of them
 	own   bool      // while a key is needed the UI finds out by itself who asks
+	token bool      // no key: the handler asks for a callback's token
 }
 
 // routeAccess says what every route takes. A route that is not here takes
@@ -97,6 +98,9 @@ func routeAccess() map[route]access {
 		{del, routeEndpoint}:            {scope: job.ScopeQueuesAdmin},
 		{post, routeEndpointTest}:       {scope: job.ScopeQueuesAdmin},
 		{post, routeEndpointRotate}:     {scope: job.ScopeQueuesAdmin},
+		{post, routeCallbackComplete}:   {token: true},
+		{post, routeCallbackFail}:       {token: true},
+		{post, routeCallbackExtend}:     {token: true},
 	}
 }
 

@@ -130,6 +130,19 @@ func answerOf(op job.LeaseOp) error {
 // does. An attempt that has moved to another fence, because that server holds it in
 // Postgres with Redis away, is refused here, although it is current there.
 func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseResult, error) {
+	r, err := h.tell(ctx, ref, op)
+	switch {
+	case err == nil:
+		h.m.elsewhere.WithLabelValues("accepted").Inc()
+	case errors.Is(err, job.ErrLeaseLost):
+		h.m.elsewhere.WithLabelValues("refused").Inc()
+	}
+	return r, err
+}
+
+// tell has Postgres record op under the fence, whoever holds the attempt.
+// [job.ErrLeaseLost]: it is over, and not by the same ack being sent before.
+func (h *Hub) tell(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseResult, error) {
 	row, err := h.store.Job(ctx, ref.ID)
 	switch {
 	case errors.Is(err, job.ErrNotFound): // deleted meanwhile
@@ -138,7 +151,7 @@ func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.Leas
 		return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
 	}
 	if row.DispatchID != ref.DispatchID {
-		return job.LeaseResult{}, h.refused()
+		return job.LeaseResult{}, job.ErrLeaseLost
 	}
 	var ran time.Duration
 	if row.Status == job.Running && row.StartedAt != nil {
@@ -150,18 +163,12 @@ func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.Leas
 		return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
 	}
 	if len(verdicts) == 1 {
-		h.m.elsewhere.WithLabelValues("accepted").Inc()
 		return job.LeaseResult{Status: verdicts[0].Status}, nil
 	}
 	if row.Status == job.Completed && op.Verb == job.LeaseAck { // it was sent before
 		return job.LeaseResult{Status: job.Completed}, nil
 	}
-	return job.LeaseResult{}, h.refused()
-}
-
-func (h *Hub) refused() error {
-	h.m.elsewhere.WithLabelValues("refused").Inc()
-	return job.ErrLeaseLost
+	return job.LeaseResult{}, job.ErrLeaseLost
 }
 
 // Beat extends leases, each by the time it was asked for, and says which of them are

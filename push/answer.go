@@ -54,7 +54,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 func (a answer) good() bool { return a.status/100 == 2 && !a.wantsAsync() }
 
 // wantsAsync: the receiver will do the work later and call back. To complete the job
-// now could lose it.
+// at its answer could lose it.
 func (a answer) wantsAsync() bool { return a.status == http.StatusAccepted && a.async }
 
 // gone: the receiver wants no more of these.
@@ -85,7 +85,7 @@ func (a answer) err() error {
 	said := fmt.Sprintf("receiver answered %d %s", a.status, http.StatusText(a.status))
 	switch {
 	case a.wantsAsync():
-		return errors.New(said + " with Rookery-Async: true, which this version of Rookery does not have; answer when the work is done")
+		return errors.New(said + " with Rookery-Async: true, and the push worker was not told where receivers call back (ROOKERY_CALLBACK_URL)")
 	case a.status/100 == 3:
 		return errors.New(said + ", and redirects are not followed")
 	case a.text != "":

@@ -83,7 +83,7 @@ func sample(t *testing.T) message {
 		ID: 42, QueueName: "q", Kind: "welcome", AttemptCount: 3, MaxAttempts: 25,
 		CreatedAt: time.Date(2026, 11, 26, 12, 0, 0, 123456000, time.UTC),
 		Payload:   json.RawMessage(`{"to": "<a&b>\u2028", "n": 12345678901234567890.10}`),
-	}, time.Date(2026, 11, 26, 12, 0, 30, 0, time.UTC))
+	}, time.Date(2026, 11, 26, 12, 0, 30, 0, time.UTC), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 const (
 	headerAttempt = "Rookery-Attempt" // attempt_count
 	headerRetry   = "Rookery-Retry"   // of an answer: "never" makes the job dead at once
-	headerAsync   = "Rookery-Async"   // of an answer: "true" asks for what there is not yet
+	headerAsync   = "Rookery-Async"   // of a 202: "true" says that the receiver will call back
 )
 
 // message is one request before it is sent.
@@ -30,6 +30,7 @@ type document struct {
 	Timestamp time.Time       `json:"timestamp"`
 	Data      json.RawMessage `json:"data"` // the payload
 	Job       *jobFacts       `json:"job,omitempty"`
+	Callback  *callbackFacts  `json:"callback,omitempty"` // nil: this process was not told where
 }
 
 type jobFacts struct {
@@ -37,18 +38,27 @@ type jobFacts struct {
 	QueueName    string    `json:"queue_name"`
 	AttemptCount int32     `json:"attempt_count"`
 	MaxAttempts  int16     `json:"max_attempts"`
-	Deadline     time.Time `json:"deadline"` // when the request is given up
+	Deadline     time.Time `json:"deadline"` // when the attempt is given up, unless it is extended
+}
+
+// callbackFacts are in the body because the body is what is signed: a receiver may trust
+// them, and answer to nobody else.
+type callbackFacts struct {
+	URL       string    `json:"url"`   // the verbs come behind it: /complete, /fail, /extend
+	Token     string    `json:"token"` // a secret, to be sent as Authorization: Bearer
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // messageOf makes the request of one attempt, to be answered by deadline.
-func messageOf(e *job.Envelope, deadline time.Time) (message, error) {
+func messageOf(e *job.Envelope, deadline time.Time, back *callbackFacts) (message, error) {
 	payload := e.Payload
 	if len(payload) == 0 {
 		payload = json.RawMessage("null")
 	}
 	return newMessage(strconv.FormatInt(e.ID, 10), e.AttemptCount, document{
 		Type: e.Kind, Timestamp: e.CreatedAt.UTC(), Data: payload,
-		Job: &jobFacts{ID: e.ID, QueueName: e.QueueName, AttemptCount: e.AttemptCount, MaxAttempts: e.MaxAttempts, Deadline: deadline.UTC()},
+		Job:      &jobFacts{ID: e.ID, QueueName: e.QueueName, AttemptCount: e.AttemptCount, MaxAttempts: e.MaxAttempts, Deadline: deadline.UTC()},
+		Callback: back,
 	})
 }
 

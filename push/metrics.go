@@ -17,6 +17,7 @@ type metrics struct {
 	blocked  *prometheus.CounterVec
 	disabled *prometheus.GaugeVec
 	limit    *prometheus.GaugeVec
+	open     *prometheus.GaugeVec
 }
 
 func newMetrics(to prometheus.Registerer) (*metrics, error) {
@@ -32,6 +33,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		blocked:  counter("blocked_total", "Requests that were not let out.", "reason"),
 		disabled: gauge("disabled", "1 while an endpoint is disabled."),
 		limit:    gauge("limit", "Requests that may be under way at once at present."),
+		open:     gauge("open", "Attempts whose receiver has answered that it will call back."),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem, Name: "seconds",
 			Help: "Time of one request, from dial to answer.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}}, []string{"queue"}),
 	}
@@ -42,7 +44,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.blocked, m.disabled, m.limit} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.blocked, m.disabled, m.limit, m.open} {
 		errs = append(errs, to.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -73,4 +75,5 @@ func (m *metrics) answered(queue string, a answer, err error, took time.Duration
 func (m *metrics) forget(queue string) {
 	m.disabled.DeleteLabelValues(queue)
 	m.limit.DeleteLabelValues(queue)
+	m.open.DeleteLabelValues(queue)
 }

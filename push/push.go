@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ const (
 	storeTime  = 10 * time.Second // the deadline of one call to Postgres
 )
 
-// Store is where endpoints are kept: Postgres.
+// Store is where endpoints are kept, and what became of attempts: Postgres.
 type Store interface {
 	// SignedEndpoints lists endpoints with the secrets that sign at this moment, the
 	// disabled ones too.
@@ -29,6 +30,11 @@ type Store interface {
 	// DisableEndpoint stops deliveries to url and pauses the queue; false: somebody
 	// else had, or the endpoint is another now.
 	DisableEndpoint(ctx context.Context, queue, url, reason string) (bool, error)
+	// SealKeys returns the keys that callbacks' tokens are made with.
+	SealKeys(ctx context.Context) ([]job.SealKey, error)
+	// OpenAttempts says what became of attempts whose receivers will call back, at most
+	// job.MaxBatch, and notes the fences under which they are held.
+	OpenAttempts(ctx context.Context, open []job.OpenAttempt) ([]job.OpenState, error)
 }
 
 // Runner is a worker that was made and not run yet.
@@ -43,6 +49,10 @@ type NewWorker func(queue string, slots int, h workers.Handler) (Runner, error)
 
 // Options of a [Push]. The zero value works.
 type Options struct {
+	// CallbackURL is where receivers reach the API, without a path's end: those that
+	// answer 202 with Rookery-Async call back there. "": they cannot.
+	CallbackURL string
+
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Logger     *slog.Logger          // nil: nothing is logged
 }
@@ -53,6 +63,7 @@ type Push struct {
 	client    *Client
 	newWorker NewWorker
 	metrics   *metrics
+	calls     *calls
 	log       *slog.Logger
 
 	ran    atomic.Bool
@@ -78,6 +89,9 @@ func New(store Store, client *Client, newWorker NewWorker, o Options) (*Push, er
 	if store == nil || client == nil || newWorker == nil {
 		return nil, errors.New("new push: store, client and newWorker are needed")
 	}
+	if err := CheckCallbackURL(o.CallbackURL); err != nil {
+		return nil, fmt.Errorf("new push: the callback URL %w", err)
+	}
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("new push: %w", err)
@@ -87,6 +101,7 @@ func New(store Store, client *Client, newWorker NewWorker, o Options) (*Push, er
 	}
 	return &Push{
 		store: store, client: client, newWorker: newWorker, metrics: m, log: o.Logger, news: make(chan struct{}, 1),
+		calls: newCalls(strings.TrimSuffix(o.CallbackURL, "/"), store, m, o.Logger),
 		lines: map[string]*line{}, last: map[string]<-chan struct{}{},
 	}, nil
 }
@@ -98,6 +113,11 @@ func (p *Push) Run(ctx context.Context) error {
 	if p.ran.Swap(true) {
 		return errors.New("run push: it has been run before")
 	}
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // as long as attempts are open
+	var asked sync.WaitGroup
+	asked.Go(func() { p.calls.run(asking) })
+	defer asked.Wait()
+	defer stop()
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for ctx.Err() == nil {
@@ -152,7 +172,7 @@ func (p *Push) look(ctx context.Context) {
 // another worker, which begins when the requests under way have ended.
 func (p *Push) follow(ctx context.Context, e job.Endpoint) {
 	if l := p.lines[e.QueueName]; l == nil {
-		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, disable: p.disable}
+		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, calls: p.calls, disable: p.disable}
 		t.endpoint.Store(&e)
 		p.begin(ctx, e, t)
 		p.log.InfoContext(ctx, "endpoint is delivered to", keyQueue, e.QueueName, keySlots, e.MaxInFlight)
@@ -247,5 +267,6 @@ func (p *Push) disable(ctx context.Context, e *job.Endpoint, reason string) {
 const (
 	keyQueue = "queue_name"
 	keySlots = "slots"
+	keyCount = "count"
 	keyError = "error"
 )

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type fakeStore struct {
 	endpoints []job.Endpoint
 	err       error
 	disabled  []string
+	states    map[int64]job.OpenState
+	asked     int // times, about attempts that are open
 }
 
 func (f *fakeStore) set(endpoints ...job.Endpoint) {
@@ -41,6 +44,32 @@ func (f *fakeStore) DisableEndpoint(_ context.Context, queue, url, reason string
 	defer f.mu.Unlock()
 	f.disabled = append(f.disabled, queue+" "+url+" "+reason)
 	return true, f.err
+}
+
+func (f *fakeStore) SealKeys(context.Context) ([]job.SealKey, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return nil, f.err
+	}
+	return []job.SealKey{{ID: 1, Secret: bytes.Repeat([]byte{7}, 32), Signs: true}}, nil
+}
+
+// OpenAttempts says what a test has put into states; an attempt of which it says nothing
+// is open.
+func (f *fakeStore) OpenAttempts(_ context.Context, open []job.OpenAttempt) ([]job.OpenState, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []job.OpenState
+	for _, a := range open {
+		s, told := f.states[a.Ref.ID]
+		if s.Ref = a.Ref; !told {
+			s.Open = true
+		}
+		out = append(out, s)
+	}
+	f.asked++
+	return out, f.err
 }
 
 // crew counts the workers of each queue: how many were made, and how many run.

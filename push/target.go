@@ -14,12 +14,16 @@ import (
 // else. Its queue is paused, without an endpoint, or this process is stopping.
 const closedDelay = time.Second
 
+// unsignedDelay is how long a job waits for seal keys that cannot be read.
+const unsignedDelay = 5 * time.Second
+
 // target delivers the jobs of one queue: the handler of its worker.
 type target struct {
 	endpoint atomic.Pointer[job.Endpoint] // as it was last seen
 	gate     *gate
 	client   *Client
 	metrics  *metrics
+	calls    *calls
 	disable  func(ctx context.Context, e *job.Endpoint, reason string)
 }
 
@@ -33,7 +37,8 @@ func (t *target) change(e *job.Endpoint) {
 }
 
 // Work delivers one attempt. It waits for its turn with the lease alive, so that a
-// receiver that wants less makes the worker take less.
+// receiver that wants less makes the worker take less. The place at the gate is the
+// attempt's until it is over, though the receiver answer that it will call back.
 func (t *target) Work(ctx context.Context, j *workers.Job) error {
 	if err := t.gate.enter(ctx); err != nil {
 		if errors.Is(err, errClosed) {
@@ -41,38 +46,54 @@ func (t *target) Work(ctx context.Context, j *workers.Job) error {
 		}
 		return err
 	}
-	e := t.endpoint.Load()
-	a, err := t.ask(ctx, e, j)
+	e, began := t.endpoint.Load(), time.Now()
+	feels, pause := unsure, time.Duration(0)
+	defer func() { t.gate.leave(began, time.Now(), feels, pause) }()
+	deadline := began.Add(e.Timeout())
+	a, err := t.ask(ctx, e, j, deadline)
 	if err != nil {
 		return err
 	}
-	if a.gone() {
+	feels, pause = a.mood(), a.pause()
+	switch {
+	case a.wantsAsync() && t.calls.taken():
+		feels = calm
+		return t.calls.await(ctx, j, deadline)
+	case a.gone():
 		t.disable(ctx, e, a.err().Error())
 	}
 	return a.verdict()
 }
 
-// ask makes the request of one attempt, and gives its place at the gate back.
-func (t *target) ask(ctx context.Context, e *job.Endpoint, j *workers.Job) (a answer, err error) {
-	began, feels := time.Now(), unsure
-	defer func() { t.gate.leave(began, time.Now(), feels, a.pause()) }()
-	m, err := messageOf(&j.Envelope, began.Add(e.Timeout()))
+// ask makes the request of one attempt.
+func (t *target) ask(ctx context.Context, e *job.Endpoint, j *workers.Job, deadline time.Time) (answer, error) {
+	began := time.Now()
+	back, err := t.calls.invite(ctx, j, began)
+	if err != nil { // no fault of the job's
+		t.calls.log.WarnContext(ctx, "job waits: it cannot be given a callback", keyQueue, e.QueueName, keyError, err)
+		return answer{}, job.Snooze(unsignedDelay)
+	}
+	m, err := messageOf(&j.Envelope, deadline, back)
 	if err != nil {
-		return a, job.Discard(err) // it will be no better next time
+		return answer{}, job.Discard(err) // it will be no better next time
 	}
-	a, err = t.client.send(ctx, e, m)
+	a, err := t.client.send(ctx, e, m)
 	t.metrics.answered(e.QueueName, a, err, time.Since(began))
-	switch {
-	case err != nil:
-	case a.good():
-		feels = calm
-	case a.busy():
-		feels = busy
-	}
 	if errors.Is(err, errTimeout) {
 		return a, errors.New("no answer within " + e.Timeout().String())
 	}
 	return a, err
+}
+
+// mood is what the answer says of how many requests the receiver wants at once.
+func (a answer) mood() mood {
+	switch {
+	case a.good():
+		return calm
+	case a.busy():
+		return busy
+	}
+	return unsure
 }
 
 // pause is for how long the receiver wants nothing at all.

@@ -1,0 +1,206 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/penguinmails/rookery/job"
+	"github.com/penguinmails/rookery/workers"
+)
+
+// CallbackPath is where the API takes what receivers say later.
+const CallbackPath = "/v1/callback"
+
+const (
+	askEvery = 500 * time.Millisecond // what became of attempts that are open
+	keysFor  = 20 * time.Second       // a new seal key signs a minute after it was made
+)
+
+// calls are the attempts whose receivers have answered that they will call back.
+//
+//	202, Rookery-Async ──▶ await ── every 500 ms, all that are open ──▶ Postgres
+//	                         │                                            ▲
+//	                         ◀── over: settled, extended, or late ────────┤
+//	receiver ── token ──▶ any server of the API ── under the fence ───────┘
+//
+// The server that is called writes the outcome, so that the receiver's 200 means that
+// Postgres has it, whatever becomes of this process. Here only the slot and the lease
+// wait. An attempt is given up when Postgres has said after its deadline that there was
+// neither an outcome nor more time: not on a look from before.
+type calls struct {
+	base  string // of the API; "": receivers cannot call back
+	store Store
+	log   *slog.Logger
+	m     *metrics
+	blind bool // the last look failed
+
+	mu   sync.Mutex // guards what follows
+	open map[job.Ref]*openCall
+	keys []job.SealKey
+	read time.Time // when keys were
+}
+
+// CheckCallbackURL says what is wrong with the address of the API; "" is none.
+func CheckCallbackURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must be the address of the API, such as https://rookery.example, without user, query and fragment")
+	}
+	return nil
+}
+
+// openCall is one attempt that is open.
+type openCall struct {
+	job   *workers.Job
+	state chan job.OpenState // the last that Postgres has said
+}
+
+func newCalls(base string, store Store, m *metrics, log *slog.Logger) *calls {
+	return &calls{base: base, store: store, m: m, log: log, open: map[job.Ref]*openCall{}}
+}
+
+// taken reports whether receivers can call back.
+func (c *calls) taken() bool { return c != nil && c.base != "" }
+
+// invite is what a receiver needs to call back about j; nil: it cannot. The error says
+// that the seal keys cannot be read, or that none signs.
+func (c *calls) invite(ctx context.Context, j *workers.Job, now time.Time) (*callbackFacts, error) {
+	if !c.taken() {
+		return nil, nil
+	}
+	keys, err := c.sealKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("sign callback: %w", err)
+	}
+	back := job.Callback{QueueName: j.QueueName, Ref: j.Ref(), AttemptCount: j.AttemptCount, ExpiresAt: now.Add(job.MaxCallbackTime).Truncate(time.Second)}
+	token, err := back.Token(keys)
+	if err != nil {
+		return nil, fmt.Errorf("sign callback: %w", err)
+	}
+	return &callbackFacts{URL: c.base + CallbackPath, Token: token, ExpiresAt: back.ExpiresAt.UTC()}, nil
+}
+
+// sealKeys returns the keys that sign. While Postgres is away the ones from before go on.
+func (c *calls) sealKeys(ctx context.Context) ([]job.SealKey, error) {
+	c.mu.Lock()
+	keys, read := c.keys, c.read
+	c.mu.Unlock()
+	if keys != nil && time.Since(read) < keysFor {
+		return keys, nil
+	}
+	ctx, stop := context.WithTimeout(ctx, storeTime)
+	defer stop()
+	fresh, err := c.store.SealKeys(ctx)
+	switch {
+	case err != nil && keys != nil:
+		return keys, nil
+	case err != nil:
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys, c.read = fresh, time.Now()
+	return fresh, nil
+}
+
+// await returns when the attempt is over: with what its receiver has told Postgres, or,
+// when nothing came until deadline and no more time was asked for, as failed.
+func (c *calls) await(ctx context.Context, j *workers.Job, deadline time.Time) error {
+	ref := j.Ref()
+	o := &openCall{job: j, state: make(chan job.OpenState, 1)}
+	c.mu.Lock()
+	c.open[ref] = o
+	c.mu.Unlock()
+	c.m.open.WithLabelValues(j.QueueName).Inc()
+	defer func() {
+		c.mu.Lock()
+		delete(c.open, ref)
+		c.mu.Unlock()
+		c.m.open.WithLabelValues(j.QueueName).Dec()
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case s := <-o.state:
+			now := time.Now()
+			switch {
+			case !s.Open:
+				return workers.Settled(s.Ended)
+			case s.Extended:
+				deadline = now.Add(s.Left)
+			}
+			if !now.Before(deadline) {
+				return errors.New("the receiver answered that it would call back, and did not in time")
+			}
+		}
+	}
+}
+
+// run asks Postgres about what is open until ctx ends.
+func (c *calls) run(ctx context.Context) {
+	t := time.NewTicker(askEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			c.look(ctx)
+		}
+	}
+}
+
+func (c *calls) look(ctx context.Context) {
+	for part := range slices.Chunk(c.asked(), job.MaxBatch) {
+		asking, stop := context.WithTimeout(ctx, storeTime)
+		states, err := c.store.OpenAttempts(asking, part)
+		stop()
+		if err != nil {
+			if !c.blind && ctx.Err() == nil {
+				c.log.WarnContext(ctx, "attempts that wait for callbacks cannot be looked at", keyCount, len(part), keyError, err)
+			}
+			c.blind = true
+			return
+		}
+		c.blind = false
+		c.tell(states)
+	}
+}
+
+func (c *calls) asked() []job.OpenAttempt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]job.OpenAttempt, 0, len(c.open))
+	for ref, o := range c.open {
+		all = append(all, job.OpenAttempt{Ref: ref, HeldAs: o.job.Fence(), AttemptCount: o.job.AttemptCount})
+	}
+	return all
+}
+
+// tell hands over what Postgres has said. A state that nobody has looked at yet is
+// replaced: the newest counts.
+func (c *calls) tell(states []job.OpenState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range states {
+		o := c.open[s.Ref]
+		if o == nil {
+			continue
+		}
+		select {
+		case <-o.state:
+		default:
+		}
+		o.state <- s // it has room: only tell fills it, and holds mu
+	}
+}
