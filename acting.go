@@ -45,6 +45,12 @@ func (a Acting) SetWindow(ctx context.Context, queue string, size int) error {
 	return a.store.SetWindow(ctx, queue, size)
 }
 
+// SetQueue changes a queue's window and how long its jobs that are over are kept, all of
+// that or nothing.
+func (a Acting) SetQueue(ctx context.Context, queue string, c job.QueueChange) error {
+	return a.store.SetQueue(ctx, queue, c)
+}
+
 // AtTheCommandLine is who runs this program, as the operating system knows them:
 // cli:<user>@<host>. Postgres adds to each line who is logged in there.
 func AtTheCommandLine() job.Actor {

@@ -88,9 +88,15 @@ func (s *Service) api(ctx context.Context, o httpapi.Options) (*httpapi.Server, 
 		o.Watch, o.Workers = s.store, s.store
 		o.Bulk = &httpapi.Bulk{Changes: s.store, Operations: s.store, Work: s.store}
 	}
-	o.Admin = &httpapi.Admin{Look: jobs, Jobs: jobs, Queues: jobs}
+	o.Admin = &httpapi.Admin{Look: jobs, As: jobs.handsOf}
 	o.Events = jobs
 	return httpapi.New(jobs, o) //nolint:contextcheck // requests bring their own contexts
+}
+
+// handsOf are somebody's, for the API.
+func (j *Jobs) handsOf(by job.Actor) httpapi.Hands {
+	a := j.As(by)
+	return httpapi.Hands{Jobs: a, Queues: a}
 }
 
 // Jobs is the door for programs and the command line: insert jobs, look at them,

@@ -126,11 +126,14 @@ func (e endpoints) DeleteEndpoint(ctx context.Context, by job.Actor, queue strin
 	return e.store.DeleteEndpoint(ctx, by, queue)
 }
 
-// TestEndpoint sends a queue's endpoint a request without a job.
-func (e endpoints) TestEndpoint(ctx context.Context, queue string) (job.EndpointTest, error) {
+// TestEndpoint records that by asked, and sends a queue's endpoint a request without a job.
+func (e endpoints) TestEndpoint(ctx context.Context, by job.Actor, queue string) (job.EndpointTest, error) {
 	known, err := e.store.SignedEndpoint(ctx, queue)
 	if err != nil {
 		return job.EndpointTest{}, err
+	}
+	if err := e.store.RecordChange(ctx, by.Did("endpoint.test", queue, queue, nil)); err != nil {
+		return job.EndpointTest{}, err // no request without its line
 	}
 	return e.client.Test(ctx, known)
 }
@@ -176,7 +179,7 @@ func DeleteEndpoint(ctx context.Context, c Config, queue string) (done bool, err
 // TestEndpoint sends a queue's endpoint a request without a job, from this process.
 func TestEndpoint(ctx context.Context, c Config, queue string) (came job.EndpointTest, err error) {
 	err = withEndpoints(ctx, c, func(all endpoints) error {
-		came, err = all.TestEndpoint(ctx, queue)
+		came, err = all.TestEndpoint(ctx, AtTheCommandLine(), queue)
 		return err
 	})
 	return came, err

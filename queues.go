@@ -20,11 +20,6 @@ func (j *Jobs) SetWindow(ctx context.Context, queue string, size int) error {
 // redisLimit bounds what figures wait for Redis: they can do without.
 const redisLimit = 700 * time.Millisecond
 
-// SetRetention says how long a queue's jobs that are over are kept.
-func (j *Jobs) SetRetention(ctx context.Context, queue string, c job.KeepForChange) error {
-	return j.store.SetRetention(ctx, queue, c)
-}
-
 // Queues describes every queue, with what Redis has of it when Redis answers.
 func (j *Jobs) Queues(ctx context.Context) ([]job.QueueStats, error) {
 	stats, err := j.store.QueueStats(ctx, job.StatsCap)

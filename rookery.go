@@ -112,7 +112,7 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 	if c.RedisURL == "" {
 		return nil, errors.New("REDIS_URL is not set, e.g. redis://host:6379")
 	}
-	if s.store, err = db.Open(ctx, c.DatabaseURL, db.Options{Logger: s.log}); err != nil {
+	if s.store, err = db.Open(ctx, c.DatabaseURL, db.Options{Logger: s.log, Failpoint: s.failpoint}); err != nil {
 		return nil, err
 	}
 	if s.redis, err = (redisq.Options{Logger: s.log, SealKeys: s.store.SealKeys}).Open(ctx, c.RedisURL); err != nil {

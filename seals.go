@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/job"
@@ -22,10 +21,8 @@ func Seals(ctx context.Context, url string) (seals []db.Seal, err error) {
 // sealed.
 func RotateSeals(ctx context.Context, url string) (id int32, err error) {
 	err = withStore(ctx, url, func(s *db.Store) error {
-		if id, err = s.RotateSeals(ctx); err != nil {
-			return err
-		}
-		return s.RecordChange(ctx, AtTheCommandLine().Did("seal.rotate", strconv.Itoa(int(id)), "", nil))
+		id, err = s.RotateSeals(ctx, AtTheCommandLine())
+		return err
 	})
 	return id, err
 }
@@ -35,10 +32,7 @@ func RotateSeals(ctx context.Context, url string) (id int32, err error) {
 // refused like any forged entry, and the audit brings those jobs back.
 func RetireSeal(ctx context.Context, url string, id int32, force bool) error {
 	err := withStore(ctx, url, func(s *db.Store) error {
-		if err := s.RetireSeal(ctx, id, force); err != nil {
-			return err
-		}
-		return s.RecordChange(ctx, AtTheCommandLine().Did("seal.retire", strconv.Itoa(int(id)), "", map[string]bool{"forced": force}))
+		return s.RetireSeal(ctx, AtTheCommandLine(), id, force)
 	})
 	if errors.Is(err, job.ErrState) {
 		return fmt.Errorf("seal key %d is retired, the only one, or not three minutes behind its successor, or jobs that it has sealed are not finished", id)

@@ -47,6 +47,14 @@ func TestActing_EachChangeLeavesOneLine(t *testing.T) {
 		{"pause again", func() (any, error) { return quiet(a.SetPaused(t.Context(), "mail", true)) }, true, ""},
 		{"resume", func() (any, error) { return quiet(a.SetPaused(t.Context(), "mail", false)) }, true, "queue.resume mail mail {}"},
 		{"window", func() (any, error) { return quiet(a.SetWindow(t.Context(), "mail", 7)) }, true, `queue.window mail mail {"window_size": 7}`},
+		{"retention", func() (any, error) {
+			return quiet(a.SetQueue(t.Context(), "mail", job.QueueChange{Keep: job.KeepForChange{SetRetentionDead: true}}))
+		}, true, `queue.retention mail mail {"retention_dead_seconds": null}`},
+		{"of many", func() (any, error) {
+			_, err := w.ChangeMany(t.Context(), people, job.ActionCancel, ids[1:])
+			return quiet(err)
+		}, true,
+			`job.cancel 1 jobs  {"ids": ["` + fmt.Sprint(ids[1]) + `"]}`},
 	} {
 		before := get[int64](base, "SELECT coalesce(max(id), 0) FROM outbox.audit")
 		got, err := tt.do()
@@ -102,6 +110,38 @@ func TestActing_IsOneTransaction(t *testing.T) {
 	var field *job.FieldError
 	if err := w.As(people).SetWindow(t.Context(), "mail", 0); !errors.As(err, &field) {
 		t.Errorf("a window of 0 = %v, want a FieldError", err)
+	}
+}
+
+// To somebody who may act on some queues, jobs and queues of others are not there.
+func TestActing_SomeQueuesOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	theirs := w.insert(1)[0]
+	mine := get[int64](w, `SELECT outbox.enqueue('k', '{}', queue_name => 'mine.a')`)
+	some := people
+	some.Queues = []string{"mine.*"}
+	a := w.As(some)
+	for what, do := range map[string]func(id int64, queue string) error{
+		"Cancel":    func(id int64, _ string) error { return second(a.Cancel(t.Context(), id)) },
+		"Redrive":   func(id int64, _ string) error { return second(a.Redrive(t.Context(), id)) },
+		"Delete":    func(id int64, _ string) error { return second(a.Delete(t.Context(), id)) },
+		"Clone":     func(id int64, _ string) error { _, err := a.Clone(t.Context(), id); return err },
+		"SetPaused": func(_ int64, queue string) error { return a.SetPaused(t.Context(), queue, true) },
+		"SetWindow": func(_ int64, queue string) error { return a.SetWindow(t.Context(), queue, 7) },
+	} {
+		if err := do(theirs, queue); !errors.Is(err, job.ErrNotFound) {
+			t.Errorf("%s of another's = %v, want ErrNotFound", what, err)
+		}
+		if err := do(mine, "mine.b"); err != nil && !errors.Is(err, job.ErrNotFound) { // it may have been deleted
+			t.Errorf("%s of one's own = %v", what, err)
+		}
+	}
+	if got := get[string](w, `SELECT j.status || q.paused || q.window_size FROM outbox.jobs AS j JOIN outbox.queues AS q ON q.name = j.queue_name WHERE j.id = $1`, theirs); got != "queuedfalse10000" {
+		t.Errorf("another's job and queue are %s, want them as they were", got)
+	}
+	if got := get[int64](w, `SELECT count(*) FROM outbox.audit WHERE queue_name <> '' AND queue_name NOT LIKE 'mine.%'`); got != 0 {
+		t.Errorf("%d lines of queues of others", got)
 	}
 }
 

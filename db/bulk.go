@@ -25,7 +25,7 @@ func (s *Store) ChangeMany(ctx context.Context, who job.Actor, action job.Action
 	for part := range slices.Chunk(job.SortedIDs(ids), job.BulkBatch) {
 		var changed []job.Changed
 		err := s.transact(ctx, "change jobs", func(q *query.Queries) (err error) {
-			changed, err = changePart(ctx, q, who, action, part)
+			changed, err = s.changePart(ctx, q, who, action, part)
 			return err
 		})
 		if err != nil {
@@ -36,7 +36,7 @@ func (s *Store) ChangeMany(ctx context.Context, who job.Actor, action job.Action
 	return out, nil
 }
 
-func changePart(ctx context.Context, q *query.Queries, who job.Actor, action job.Action, ids []int64) ([]job.Changed, error) {
+func (s *Store) changePart(ctx context.Context, q *query.Queries, who job.Actor, action job.Action, ids []int64) ([]job.Changed, error) {
 	done, err := changeJobs(ctx, q, action, ids)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func changePart(ctx context.Context, q *query.Queries, who job.Actor, action job
 			names[i] = strconv.FormatInt(id, 10)
 		}
 		c := who.Did("job."+string(action), fmt.Sprintf("%d jobs", len(part)), "", map[string][]string{"ids": names})
-		if err := record(ctx, q, c); err != nil {
+		if err := s.record(ctx, q, c); err != nil {
 			return nil, err
 		}
 	}

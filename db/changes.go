@@ -14,13 +14,23 @@ import (
 // one transaction on the unpinned pool: neither is there without the other. change
 // returns the line, and whether anything was changed; without, no line is written.
 func (s *Store) changing(ctx context.Context, verb string, change func(*query.Queries) (job.Change, bool, error)) error {
-	return s.transact(ctx, verb, func(q *query.Queries) error {
+	err := s.transact(ctx, verb, func(q *query.Queries) error {
 		c, changed, err := change(q)
 		if err != nil || !changed {
 			return err
 		}
-		return record(ctx, q, c)
+		return s.record(ctx, q, c)
 	})
+	return s.done(err)
+}
+
+// done marks the point behind the commit of a change. A crash here leaves the change and
+// its line, and nobody who was told.
+func (s *Store) done(err error) error {
+	if err == nil {
+		s.failpoint("db.after_change")
+	}
+	return err
 }
 
 // transact runs statements in one transaction on the unpinned pool. run may be called
@@ -38,16 +48,22 @@ func (s *Store) transact(ctx context.Context, verb string, run func(*query.Queri
 	return translate(verb, err)
 }
 
-func record(ctx context.Context, q *query.Queries, c job.Change) error {
-	return q.RecordChange(ctx, query.RecordChangeParams{
+// record writes the line of a change in its transaction: a crash before its commit
+// leaves neither.
+func (s *Store) record(ctx context.Context, q *query.Queries, c job.Change) error {
+	s.failpoint("db.before_line")
+	err := q.RecordChange(ctx, query.RecordChangeParams{
 		Principal: c.Principal, Action: c.Action, Target: c.Target, QueueName: c.QueueName, Detail: c.Detail, RequestID: c.RequestID, Ip: c.IP,
 	})
+	s.failpoint("db.after_line")
+	return err
 }
 
-// RecordChange writes one line into outbox.audit, for a change that has no transaction of its
-// own in Postgres. c.ID and c.At are Postgres' to choose.
+// RecordChange writes one line into outbox.audit, for what changes nothing in Postgres and
+// people want to know of all the same. It comes first: a crash in between leaves a line
+// too many, never one too few. c.ID and c.At are Postgres' to choose.
 func (s *Store) RecordChange(ctx context.Context, c job.Change) error {
-	return s.seeing(ctx, "record a change", func(q *query.Queries) error { return record(ctx, q, c) })
+	return s.seeing(ctx, "record a change", func(q *query.Queries) error { return s.record(ctx, q, c) })
 }
 
 // Changes lists what people have changed, the newest first. Bad input is a

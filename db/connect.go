@@ -45,6 +45,9 @@ const (
 type Options struct {
 	MaxConns int // of the pinned pool; 0 means 8
 	Logger   *slog.Logger
+	// Failpoint is called where a crash between a change by people and its line in
+	// outbox.audit would be interesting; nil for all but tests.
+	Failpoint func(name string)
 }
 
 // Store is Postgres as the relay, the workers and the API need it. Its methods are
@@ -57,6 +60,8 @@ type Store struct {
 	log    *slog.Logger
 	limit  time.Duration // of every call
 	pooled atomic.Bool   // a pooler stands between us and Postgres
+
+	failpoint func(string)
 }
 
 // Open makes the pools. It does not wait for Postgres: a connection is made when it
@@ -68,7 +73,10 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Store{log: o.Logger, limit: callLimit}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
+	}
+	s := &Store{log: o.Logger, limit: callLimit, failpoint: o.Failpoint}
 	free, err := parse(url)
 	if err != nil {
 		return nil, err

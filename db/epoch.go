@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
@@ -78,17 +77,5 @@ func (s *Store) SetWindow(ctx context.Context, queue string, size int) error {
 	}
 	return s.do(ctx, "set window", func(q *query.Queries) error {
 		return q.SetWindow(ctx, query.SetWindowParams{Name: queue, WindowSize: int32(size)})
-	})
-}
-
-// SetRetention says how long a queue's jobs that are over are kept.
-func (s *Store) SetRetention(ctx context.Context, queue string, c job.KeepForChange) error {
-	if err := errors.Join(job.CheckQueueName(queue), c.Check()); err != nil {
-		return err
-	}
-	return s.do(ctx, "set retention", func(q *query.Queries) error {
-		return q.SetRetention(ctx, query.SetRetentionParams{
-			Name: queue, RetentionSeconds: c.Retention, SetRetention: c.SetRetention, RetentionDeadSeconds: c.RetentionDead, SetRetentionDead: c.SetRetentionDead,
-		})
 	})
 }

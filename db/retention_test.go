@@ -312,7 +312,7 @@ func TestPrune_QueuesOwnRetention(t *testing.T) {
 	day, forever := int64(24*3600), int64(0)
 	set := func(k job.KeepFor) {
 		t.Helper()
-		if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: k, SetRetention: true, SetRetentionDead: true}); err != nil {
+		if err := w.As(people).SetQueue(t.Context(), queue, job.QueueChange{Keep: job.KeepForChange{KeepFor: k, SetRetention: true, SetRetentionDead: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -335,10 +335,10 @@ func TestPrune_QueuesOwnRetention(t *testing.T) {
 			t.Errorf("with %+v (-want +left):\n%s", step.keep, diff)
 		}
 	}
-	if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: job.KeepFor{Retention: &day}, SetRetention: true}); err != nil {
+	if err := w.As(people).SetQueue(t.Context(), queue, job.QueueChange{Keep: job.KeepForChange{KeepFor: job.KeepFor{Retention: &day}, SetRetention: true}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: job.KeepFor{RetentionDead: &day}, SetRetentionDead: true}); err != nil {
+	if err := w.As(people).SetQueue(t.Context(), queue, job.QueueChange{Keep: job.KeepForChange{KeepFor: job.KeepFor{RetentionDead: &day}, SetRetentionDead: true}}); err != nil {
 		t.Fatal(err)
 	}
 	if q, err := w.QueueStatsOf(t.Context(), queue); err != nil || q.Retention == nil || *q.Retention != day || q.RetentionDead == nil || *q.RetentionDead != day {
@@ -346,7 +346,7 @@ func TestPrune_QueuesOwnRetention(t *testing.T) {
 	}
 	odd := int64(59)
 	var field *job.FieldError
-	if err := w.SetRetention(t.Context(), queue, job.KeepForChange{KeepFor: job.KeepFor{Retention: &odd}, SetRetention: true}); !errors.As(err, &field) {
+	if err := w.As(people).SetQueue(t.Context(), queue, job.QueueChange{Keep: job.KeepForChange{KeepFor: job.KeepFor{Retention: &odd}, SetRetention: true}}); !errors.As(err, &field) {
 		t.Errorf("59 s = %v, want a FieldError", err)
 	}
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
@@ -46,24 +47,25 @@ func (s *Store) Seals(ctx context.Context) ([]Seal, error) {
 	return seals, err
 }
 
-// RotateSeals makes a new seal key and returns its id. It signs a minute later; the
-// keys before it go on opening what they have sealed. It takes the schema's owner.
-func (s *Store) RotateSeals(ctx context.Context) (id int32, err error) {
-	err = s.seeing(ctx, "rotate seals", func(q *query.Queries) (err error) {
+// RotateSeals makes a new seal key, records who did, and returns its id. It signs a
+// minute later; the keys before it go on opening what they have sealed. It takes the
+// schema's owner.
+func (s *Store) RotateSeals(ctx context.Context, by job.Actor) (id int32, err error) {
+	err = s.changing(ctx, "rotate seals", func(q *query.Queries) (_ job.Change, _ bool, err error) {
 		id, err = q.RotateSeals(ctx)
-		return err
+		return by.Did("seal.rotate", strconv.Itoa(int(id)), "", nil), true, err
 	})
 	return id, err
 }
 
-// RetireSeal forgets a key for good: what it has sealed is not run any more. Without
-// forced the error wraps [job.ErrState] while something of it may be under way, and
+// RetireSeal forgets a key for good, and records who did: what it has sealed is not run
+// any more. Without forced the error wraps [job.ErrState] while something of it may be under way, and
 // always when it is the only one, or retired already.
-func (s *Store) RetireSeal(ctx context.Context, id int32, forced bool) error {
+func (s *Store) RetireSeal(ctx context.Context, by job.Actor, id int32, forced bool) error {
 	var n int64
-	err := s.seeing(ctx, "retire seal", func(q *query.Queries) (err error) {
+	err := s.changing(ctx, "retire seal", func(q *query.Queries) (_ job.Change, _ bool, err error) {
 		n, err = q.RetireSeal(ctx, query.RetireSealParams{ID: id, Forced: forced})
-		return err
+		return by.Did("seal.retire", strconv.Itoa(int(id)), "", map[string]bool{"forced": forced}), n > 0, err
 	})
 	if err == nil && n == 0 {
 		return fmt.Errorf("retire seal key %d: %w", id, job.ErrState)

@@ -43,7 +43,7 @@ func TestSeals_NewKeySignsAfterAMinute(t *testing.T) {
 	if len(first) != 1 || signs != first[0].ID {
 		t.Fatalf("SealKeys() after the migrations = %v, of which %d signs, want one that signs", first, signs)
 	}
-	id, err := w.RotateSeals(t.Context())
+	id, err := w.RotateSeals(t.Context(), people)
 	if err != nil || id == signs {
 		t.Fatalf("RotateSeals() = %d, %v", id, err)
 	}
@@ -70,7 +70,7 @@ func TestSeals_AreDrawn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for range 50 {
-		if _, err := w.RotateSeals(t.Context()); err != nil {
+		if _, err := w.RotateSeals(t.Context(), people); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,14 +99,14 @@ func TestSeals_RetireWaitsForWhatIsUnderWay(t *testing.T) {
 	_, old := w.sealKeys()
 	retired := func(what string, id int32, forced bool, want error) {
 		t.Helper()
-		if err := w.RetireSeal(t.Context(), id, forced); !errors.Is(err, want) {
+		if err := w.RetireSeal(t.Context(), people, id, forced); !errors.Is(err, want) {
 			t.Errorf("RetireSeal(%d, %t), %s = %v, want %v", id, forced, what, err, want)
 		}
 	}
 	retired("the only one", old, false, job.ErrState)
 	retired("the only one", old, true, job.ErrState)
 	retired("nobody's", old-1, true, job.ErrState)
-	fresh, err := w.RotateSeals(t.Context())
+	fresh, err := w.RotateSeals(t.Context(), people)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestSeals_RetireWaitsForWhatIsUnderWay(t *testing.T) {
 	}
 	// Somebody has read the key: what it sealed is to be refused at once.
 	leaked := fresh
-	fresh, err = w.RotateSeals(t.Context())
+	fresh, err = w.RotateSeals(t.Context(), people)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,9 +168,9 @@ func TestSeals_AreReadByTheServersRoleOnly(t *testing.T) {
 		}
 		_, err = s.Seals(t.Context())
 		may(t, c.role, "Seals", c.lists, err)
-		_, err = s.RotateSeals(t.Context())
+		_, err = s.RotateSeals(t.Context(), people)
 		may(t, c.role, "RotateSeals", c.rotates, err)
-		may(t, c.role, "RetireSeal", false, s.RetireSeal(t.Context(), 1, true))
+		may(t, c.role, "RetireSeal", false, s.RetireSeal(t.Context(), people, 1, true))
 	}
 	if acl := get[[]string](w, `SELECT coalesce(array_agg(g.grantee || ' ' || g.privilege_type), '{}')
 		FROM information_schema.role_table_grants AS g

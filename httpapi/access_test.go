@@ -15,7 +15,7 @@ import (
 
 // everything returns options with which every route is there.
 func everything(f *fakeKeys) Options {
-	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Events: &fakeEvents{}, Callbacks: &fakeCallbacks{}, Pull: &fakePull{}, Admin: &Admin{Look: &fakeAdmin{}, Jobs: &fakeAdmin{}, Queues: &fakeAdmin{}}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, UI: func(*Door) (UI, error) { return &fakeUI{}, nil }}
+	return Options{RequireKey: true, KeyStore: f, KeyAdmin: &fakeKeyAdmin{}, Audit: &fakeAudit{}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Events: &fakeEvents{}, Callbacks: &fakeCallbacks{}, Pull: &fakePull{}, Admin: &Admin{Look: &fakeAdmin{}, As: (&fakeAdmin{}).as}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, UI: func(*Door) (UI, error) { return &fakeUI{}, nil }}
 }
 
 // asKey makes a request with a key.

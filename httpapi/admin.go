@@ -10,7 +10,13 @@ import (
 // Admin is what people, and programs for them, may see and do beyond inserting jobs.
 // All of its parts are needed. Their errors are answered as those of [Jobs] are.
 type Admin struct {
-	Look   Look
+	Look Look
+	As   func(job.Actor) Hands
+}
+
+// Hands change things for somebody, each in one transaction with the line that records
+// it. What is of a queue that they may not act on is to them [job.ErrNotFound].
+type Hands struct {
 	Jobs   JobActions
 	Queues QueueActions
 }
@@ -43,14 +49,13 @@ type JobActions interface {
 type QueueActions interface {
 	// Pause stops a queue's claims and takes, or lets them go on.
 	Pause(ctx context.Context, queue string, paused bool) error
-	// SetWindow says how many undelivered jobs of a queue may sit in Redis.
-	SetWindow(ctx context.Context, queue string, size int) error
-	// SetRetention says how long its jobs that are over are kept.
-	SetRetention(ctx context.Context, queue string, c job.KeepForChange) error
+	// SetQueue changes a queue's window, and how long its jobs that are over are kept: all
+	// of that or nothing.
+	SetQueue(ctx context.Context, queue string, c job.QueueChange) error
 }
 
 func (a *Admin) check() error {
-	if a != nil && (a.Look == nil || a.Jobs == nil || a.Queues == nil) {
+	if a != nil && (a.Look == nil || a.As == nil) {
 		return errors.New("a part of the admin API is missing")
 	}
 	return nil

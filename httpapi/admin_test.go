@@ -20,7 +20,8 @@ type fakeAdmin struct {
 	processes []job.ProcessState
 	done      bool
 	clone     int64
-	keep      job.KeepForChange
+	changes   []job.QueueChange
+	by        job.Actor
 	err       error
 	listings  []job.Listing
 	calls     []string
@@ -60,21 +61,21 @@ func (f *fakeAdmin) Pause(_ context.Context, queue string, paused bool) error {
 	return err
 }
 
-func (f *fakeAdmin) SetWindow(_ context.Context, queue string, size int) error {
-	f.queue.WindowSize = size
-	_, err := f.act("window " + queue)
+func (f *fakeAdmin) SetQueue(_ context.Context, queue string, c job.QueueChange) error {
+	f.changes = append(f.changes, c)
+	_, err := f.act("set " + queue)
 	return err
 }
 
-func (f *fakeAdmin) SetRetention(_ context.Context, queue string, c job.KeepForChange) error {
-	f.keep = c
-	_, err := f.act("retention " + queue)
-	return err
+// as is the fake in somebody's hands.
+func (f *fakeAdmin) as(by job.Actor) Hands {
+	f.by = by
+	return Hands{Jobs: f, Queues: f}
 }
 
 func newAdmin(t testing.TB, f *fakeAdmin, o Options) *Server {
 	t.Helper()
-	o.Admin = &Admin{Look: f, Jobs: f, Queues: f}
+	o.Admin = &Admin{Look: f, As: f.as}
 	return newServer(t, &fakeJobs{}, o)
 }
 
@@ -88,7 +89,7 @@ func bare(s *Server, method, target string) *httptest.ResponseRecorder {
 func TestAdmin_NeedsAllItsParts(t *testing.T) {
 	t.Parallel()
 	f := &fakeAdmin{}
-	for _, a := range []Admin{{}, {Look: f, Jobs: f}, {Look: f, Queues: f}, {Jobs: f, Queues: f}} {
+	for _, a := range []Admin{{}, {Look: f}, {As: f.as}} {
 		if _, err := New(&fakeJobs{}, Options{Admin: &a}); err == nil {
 			t.Errorf("New with %+v = nil, want an error", a)
 		}
@@ -186,9 +187,9 @@ func TestQueueActions(t *testing.T) {
 			t.Errorf("answer = %d %s, want the queue", w.Code, w.Body)
 		}
 	}
-	want := []string{"pause email:processing", "resume email:processing", "window email:processing"}
-	if diff := cmp.Diff(want, f.calls); diff != "" || f.queue.WindowSize != 5 {
-		t.Errorf("window %d (-want +called):\n%s", f.queue.WindowSize, diff)
+	want := []string{"pause email:processing", "resume email:processing", "set email:processing"}
+	if diff := cmp.Diff(want, f.calls); diff != "" || f.by.Principal != "local" || f.by.RequestID == "" {
+		t.Errorf("by %+v (-want +called):\n%s", f.by, diff)
 	}
 	for body, field := range map[string]string{
 		`{"window_size":0}`: "window_size", `{"window_size":1000001}`: "window_size", `{"window_size":null}`: "window_size", `{"window_size":"5"}`: "window_size",
@@ -207,11 +208,19 @@ func TestQueueActions(t *testing.T) {
 	if len(f.calls) != 3 {
 		t.Errorf("refused requests called %v", f.calls[3:])
 	}
-	if w := window("/v1/queues/q", `{"retention_seconds":86400,"retention_dead_seconds":null}`); w.Code != http.StatusOK || f.calls[3] != "retention q" || *f.keep.Retention != 86400 || !f.keep.SetRetentionDead || f.keep.RetentionDead != nil {
-		t.Errorf("retention = %d %s, called %v with %+v", w.Code, w.Body, f.calls, f.keep)
+	for _, body := range []string{`{"retention_seconds":86400,"retention_dead_seconds":null}`, `{"window_size":3,"retention_dead_seconds":0}`} {
+		if w := window("/v1/queues/q", body); w.Code != http.StatusOK {
+			t.Errorf("PATCH %s = %d %s, want 200", body, w.Code, w.Body)
+		}
 	}
-	if w := window("/v1/queues/q", `{"window_size":3,"retention_dead_seconds":0}`); w.Code != http.StatusOK || len(f.calls) != 6 || f.queue.WindowSize != 3 || f.keep.SetRetention || *f.keep.RetentionDead != 0 {
-		t.Errorf("both = %d %s, called %v with %+v", w.Code, w.Body, f.calls, f.keep)
+	day, ever := int64(86400), int64(0)
+	asked := []job.QueueChange{
+		{Window: 5},
+		{Keep: job.KeepForChange{KeepFor: job.KeepFor{Retention: &day}, SetRetention: true, SetRetentionDead: true}},
+		{Window: 3, Keep: job.KeepForChange{KeepFor: job.KeepFor{RetentionDead: &ever}, SetRetentionDead: true}},
+	}
+	if diff := cmp.Diff(asked, f.changes); diff != "" {
+		t.Errorf("changes, each in one call (-want +got):\n%s", diff)
 	}
 	f.err = job.ErrNotFound
 	wantProblem(t, get(s, "/v1/queues/nowhere"), http.StatusNotFound, codeQueueNotFound)

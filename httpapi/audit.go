@@ -9,29 +9,11 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// Audit keeps what people have changed: Postgres.
+// Audit knows what people have changed: Postgres. Whoever changes something for them takes
+// their [job.Actor] along, and records it in its transaction.
 type Audit interface {
-	// RecordChange adds a line; its ID and At are Postgres' to choose.
-	RecordChange(ctx context.Context, c job.Change) error
 	// Changes lists lines, the newest first. Bad input is a [*job.FieldError].
 	Changes(ctx context.Context, f job.ChangeFilter) (job.ChangePage, error)
-}
-
-// audit records that the caller has changed something. It is for changes that cannot be
-// written in one transaction with their line: those take [Server.actor] along instead.
-// The change is made by now and is not taken back, so a line that cannot be written
-// goes to the log, whole. detail must have no payload and no secret.
-func (s *Server) audit(ctx context.Context, action, target, queue string, detail any) {
-	if s.o.Audit == nil {
-		return
-	}
-	c := s.actor(ctx).Did(action, target, queue, detail)
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
-	defer cancel()
-	if err := s.o.Audit.RecordChange(work, c); err != nil {
-		s.log.ErrorContext(ctx, "change not recorded", logPrincipal, c.Principal, logAction, c.Action, logTarget, c.Target,
-			logRequestID, c.RequestID, logClient, c.IP, logError, err)
-	}
 }
 
 // listAudit answers GET /v1/audit: the newest first.

@@ -2,32 +2,12 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/penguinmails/rookery/job"
 )
-
-// needJob returns the queue of a job that the caller wants to change, or
-// [job.ErrNotFound] when their key is not for that queue: as if the job were not there.
-// A job never goes to another queue, so what is done next finds the same one. For a key
-// that is for every queue nothing is asked, and the queue is "".
-func (s *Server) needJob(ctx context.Context, id int64) (queue string, err error) {
-	who := s.principal(ctx)
-	if len(who.Queues) == 0 {
-		return "", nil
-	}
-	row, err := s.jobs.Job(ctx, id)
-	if err != nil {
-		return "", fmt.Errorf("read job: %w", err)
-	}
-	if !who.Sees(row.QueueName) {
-		return "", job.ErrNotFound
-	}
-	return row.QueueName, nil
-}
 
 // bind has a list show the jobs of the caller's queues only. A key for one queue lists
 // that, by its own index. One for several has to name the queue whose ready jobs it

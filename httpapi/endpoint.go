@@ -35,8 +35,9 @@ type EndpointAdmin interface {
 
 // EndpointTester makes requests.
 type EndpointTester interface {
-	// TestEndpoint sends a queue's endpoint a request without a job; it takes at most 10 s.
-	TestEndpoint(ctx context.Context, queue string) (job.EndpointTest, error)
+	// TestEndpoint records that by asked, and then sends a queue's endpoint a request
+	// without a job; it takes at most 10 s.
+	TestEndpoint(ctx context.Context, by job.Actor, queue string) (job.EndpointTest, error)
 }
 
 // endpointTestTimeout is for a test request and for finding its endpoint.
@@ -119,11 +120,10 @@ func (s *Server) testEndpoint(ctx context.Context, r request) (answer, error) {
 	}
 	work, cancel := context.WithTimeout(ctx, endpointTestTimeout)
 	defer cancel()
-	came, err := s.o.Endpoints.TestEndpoint(work, queue)
+	came, err := s.o.Endpoints.TestEndpoint(work, s.actor(ctx), queue)
 	if err != nil {
 		return answer{}, noEndpoint("test endpoint", err)
 	}
-	s.audit(ctx, "endpoint.test", queue, queue, came)
 	return answer{status: http.StatusOK, body: came}, nil
 }
 

@@ -30,7 +30,7 @@ func loaded() *fakeJobs {
 func TestStats(t *testing.T) {
 	t.Parallel()
 	f := &fakeAdmin{}
-	s := newServer(t, loaded(), Options{Admin: &Admin{Look: f, Jobs: f, Queues: f}})
+	s := newServer(t, loaded(), Options{Admin: &Admin{Look: f, As: f.as}})
 	mail := `{"queue_name":"mail","paused":false,"ready":1,"scheduled":2,"out":9,"waiting":6,"leased":3,"oldest_age_seconds":2.5,"backlog":10,"throughput":2,"seconds_of_work":5}`
 	want := `{"data":[` + mail +
 		`,{"queue_name":"other","paused":true,"ready":4,"scheduled":0,"out":0,"waiting":null,"leased":null,"oldest_age_seconds":null,"backlog":4,"throughput":0,"seconds_of_work":0}],` +

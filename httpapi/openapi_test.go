@@ -16,7 +16,7 @@ import (
 func withEverything(t *testing.T) *Server {
 	t.Helper()
 	f := &fakeAdmin{}
-	return newServer(t, &fakeJobs{}, Options{Keys: []string{keyA}, Admin: &Admin{Look: f, Jobs: f, Queues: f}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Events: &fakeEvents{}, Callbacks: &fakeCallbacks{}, Pull: &fakePull{}})
+	return newServer(t, &fakeJobs{}, Options{Keys: []string{keyA}, Admin: &Admin{Look: f, As: f.as}, Workers: &fakeWorkers{}, Bulk: &Bulk{&fakeBulk{}, &fakeBulk{}, &fakeBulk{}}, Spool: &fakeSpool{}, Keyed: &fakeKeyed{}, Endpoints: &fakeEndpoints{}, Events: &fakeEvents{}, Callbacks: &fakeCallbacks{}, Pull: &fakePull{}})
 }
 
 // The document has the routes of the server, and no others, whatever the server has.

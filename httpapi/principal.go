@@ -85,7 +85,7 @@ func (s *Server) principal(ctx context.Context) Principal {
 // actor returns who made the request of ctx, as the audit names them.
 func (s *Server) actor(ctx context.Context) job.Actor {
 	c, _ := ctx.Value(callerKey{}).(caller)
-	return job.Actor{Principal: c.principal.Name, RequestID: c.requestID, IP: c.ip}
+	return job.Actor{Principal: c.principal.Name, RequestID: c.requestID, IP: c.ip, Queues: c.principal.Queues}
 }
 
 // need returns a problem unless the caller has a scope: for what is wanted beside the

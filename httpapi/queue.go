@@ -22,76 +22,52 @@ func (s *Server) getQueue(ctx context.Context, r request) (answer, error) {
 
 // pauseQueue answers POST /v1/queues/{name}/pause: running jobs run on.
 func (s *Server) pauseQueue(ctx context.Context, r request) (answer, error) {
-	return s.changeQueue(ctx, r, "queue.pause", nil, func(ctx context.Context, name string) error { return s.o.Admin.Queues.Pause(ctx, name, true) })
+	return s.changeQueue(ctx, r, func(ctx context.Context, q QueueActions, name string) error { return q.Pause(ctx, name, true) })
 }
 
 // resumeQueue answers POST /v1/queues/{name}/resume.
 func (s *Server) resumeQueue(ctx context.Context, r request) (answer, error) {
-	return s.changeQueue(ctx, r, "queue.resume", nil, func(ctx context.Context, name string) error { return s.o.Admin.Queues.Pause(ctx, name, false) })
+	return s.changeQueue(ctx, r, func(ctx context.Context, q QueueActions, name string) error { return q.Pause(ctx, name, false) })
 }
 
 // patchQueue answers PATCH /v1/queues/{name}.
 func (s *Server) patchQueue(ctx context.Context, r request) (answer, error) {
-	p, err := decodeQueue(r.body)
+	change, err := decodeQueue(r.body)
 	if err != nil {
 		return answer{}, err
 	}
-	action := "queue.retention"
-	if p.size > 0 {
-		action = "queue.window"
-	}
-	return s.changeQueue(ctx, r, action, p.said, func(ctx context.Context, name string) error {
-		if p.size > 0 {
-			if err := s.o.Admin.Queues.SetWindow(ctx, name, p.size); err != nil {
-				return err
-			}
-		}
-		if !p.keep.SetRetention && !p.keep.SetRetentionDead {
-			return nil
-		}
-		return s.o.Admin.Queues.SetRetention(ctx, name, p.keep)
-	})
-}
-
-// queuePatch is what is to be changed of a queue.
-type queuePatch struct {
-	size int // 0: not the window
-	keep job.KeepForChange
-	said map[string]any // by the names of the fields, for the audit
+	return s.changeQueue(ctx, r, func(ctx context.Context, q QueueActions, name string) error { return q.SetQueue(ctx, name, change) })
 }
 
 // decodeQueue reads at least one of window_size, retention_seconds and
 // retention_dead_seconds; null has the relays' retention again.
-func decodeQueue(body []byte) (queuePatch, error) {
-	p := queuePatch{said: map[string]any{}}
-	d, wrong := newDocument(body)
-	if wrong != nil {
-		return p, wrong
+func decodeQueue(body []byte) (job.QueueChange, error) {
+	var c job.QueueChange
+	d, p := newDocument(body)
+	if p != nil {
+		return c, p
 	}
 	if d.is('{') {
-		d.object(func(name string) { d.queueMember(name, &p) })
-		if len(d.faults) == 0 && len(p.said) == 0 {
+		d.object(func(name string) { d.queueMember(name, &c) })
+		if len(d.faults) == 0 && c == (job.QueueChange{}) {
 			d.faultOf("window_size", faultRequired, "is missing, and so are retention_seconds and retention_dead_seconds")
 		}
 	}
-	return p, d.problem(codeInvalidQueue)
+	return c, d.problem(codeInvalidQueue)
 }
 
-func (d *document) queueMember(name string, p *queuePatch) {
+func (d *document) queueMember(name string, c *job.QueueChange) {
 	raw := d.raw()
 	var err error
 	switch name {
 	case "window_size":
-		p.size, err = whole(raw, 1, job.MaxWindow)
-		p.said[name] = p.size
+		c.Window, err = whole(raw, 1, job.MaxWindow)
 	case "retention_seconds":
-		p.keep.SetRetention = true
-		p.keep.Retention, err = keepFor(raw)
-		p.said[name] = p.keep.Retention
+		c.Keep.SetRetention = true
+		c.Keep.Retention, err = keepFor(raw)
 	case "retention_dead_seconds":
-		p.keep.SetRetentionDead = true
-		p.keep.RetentionDead, err = keepFor(raw)
-		p.said[name] = p.keep.RetentionDead
+		c.Keep.SetRetentionDead = true
+		c.Keep.RetentionDead, err = keepFor(raw)
 	default:
 		err = &wrongValueError{faultUnknown, "is not a field that can be changed, as window_size, retention_seconds and retention_dead_seconds are"}
 	}
@@ -112,17 +88,16 @@ func keepFor(raw []byte) (*int64, error) {
 }
 
 // changeQueue does one thing to the queue of the path, and answers with its figures.
-func (s *Server) changeQueue(ctx context.Context, r request, action string, detail any, change func(context.Context, string) error) (answer, error) {
+func (s *Server) changeQueue(ctx context.Context, r request, change func(context.Context, QueueActions, string) error) (answer, error) {
 	name, err := s.queueOf(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	defer cancel()
-	if err := change(ctx, name); err != nil {
+	if err := change(ctx, s.hands(ctx).Queues, name); err != nil {
 		return answer{}, fmt.Errorf("change queue: %w", err)
 	}
-	s.audit(ctx, action, name, name, detail)
 	return s.queue(ctx, name)
 }
 

@@ -25,7 +25,7 @@ func (f *fakeWorkers) SetQuiet(_ context.Context, who job.Actor, id string, quie
 func TestQuiet(t *testing.T) {
 	t.Parallel()
 	f := &fakeWorkers{}
-	s := newServer(t, &fakeJobs{}, Options{Admin: &Admin{Look: &fakeAdmin{}, Jobs: &fakeAdmin{}, Queues: &fakeAdmin{}}, Workers: f})
+	s := newServer(t, &fakeJobs{}, Options{Admin: &Admin{Look: &fakeAdmin{}, As: (&fakeAdmin{}).as}, Workers: f})
 	if w := post(s, "/v1/workers/host%2F7/quiet", `{"quiet":true}`); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"id":"host/7","quiet":true}` {
 		t.Errorf("quiet = %d %s", w.Code, w.Body)
 	}

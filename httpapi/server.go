@@ -41,7 +41,6 @@ const (
 	logReason    = "reason"
 	logPrincipal = "principal"
 	logAction    = "action"
-	logTarget    = "target"
 	logOperation = "operation_id"
 	logJobs      = "jobs"
 )

@@ -14,7 +14,13 @@ type Actor struct {
 	Principal string
 	RequestID string // "" on the command line
 	IP        string // "" on the command line
+	// Queues are those that they may act on: names, or beginnings that end in *; none: all.
+	// What is of another is to them as if it were not there.
+	Queues []string
 }
+
+// Sees reports whether a may act on a queue.
+func (a Actor) Sees(queue string) bool { return MatchQueue(a.Queues, queue) }
 
 // Change is one line of outbox.audit: something that somebody has changed. It never
 // has a payload or a secret in it.

@@ -46,6 +46,21 @@ type KeepForChange struct {
 	SetRetention, SetRetentionDead bool
 }
 
+// QueueChange is what is to be changed of a queue, all of it or nothing. The zero value
+// changes nothing.
+type QueueChange struct {
+	Window int // how many undelivered jobs may sit in Redis, 1 to [MaxWindow]; 0: as it is
+	Keep   KeepForChange
+}
+
+// Check returns a [*FieldError] for the first field that breaks a limit.
+func (c QueueChange) Check() error {
+	if c.Window < 0 || c.Window > MaxWindow {
+		return &FieldError{Field: "window_size", Problem: fmt.Sprintf("is %d, must be 1 to %d", c.Window, MaxWindow)}
+	}
+	return c.Keep.Check()
+}
+
 // The limits of [KeepFor], in seconds.
 const (
 	MinKeepFor = 60

@@ -37,7 +37,7 @@ ROOKERY_RETENTION_DEAD).`,
 				return err
 			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
-				return jobs.SetRetention(ctx, args[0], c)
+				return jobs.As(rookery.AtTheCommandLine()).SetQueue(ctx, args[0], job.QueueChange{Keep: c})
 			})
 		},
 	}

@@ -32,6 +32,7 @@ func TestAudit_EachCommandLeavesOneLine(t *testing.T) {
 		{"queues pause desk", "queue.pause", "desk"},
 		{"queues resume desk", "queue.resume", "desk"},
 		{"queues window desk --size 7", "queue.window", "desk"},
+		{"queues retention desk --finished 72h --dead 0", "queue.retention", "desk"},
 		{"keys create --name a --scope worker", "key.create", "%key"},
 		{"keys revoke %key", "key.revoke", "%key"},
 		{"seals rotate", "seal.rotate", "%out"},
