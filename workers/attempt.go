@@ -13,12 +13,13 @@ import (
 
 // attempt is one leased attempt, from its take to its verdict.
 type attempt struct {
-	job   Job
-	queue *queue
-	route *route
-	alone bool         // nothing is to run beside it here
-	epoch int64        // in which it was taken, or an earlier one: that of its take's token
-	fence atomic.Int64 // the dispatch_id it has now: holding it in Postgres gives it another
+	job     Job
+	queue   *queue
+	route   *route
+	alone   bool         // nothing is to run beside it here
+	adopted bool         // from another worker, which may hold it too
+	epoch   int64        // in which it was taken, or an earlier one: that of its take's token
+	fence   atomic.Int64 // the dispatch_id it has now: holding it in Postgres gives it another
 
 	ctx    deadlineContext
 	cancel context.CancelCauseFunc

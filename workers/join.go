@@ -181,7 +181,7 @@ func (w *Worker) tellLost(a *attempt, tell, lost bool) bool {
 	if tell {
 		a.cancel(job.ErrLeaseLost)
 	}
-	if lost {
+	if lost && !a.adopted { // the other one says how such an attempt ended
 		w.metrics.lost.WithLabelValues(a.queue.name).Inc()
 	}
 	return lost

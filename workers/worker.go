@@ -38,6 +38,8 @@ type Worker struct {
 	life    int64 // who is told to be quiet is this one, not the next with its id
 
 	handlers sync.WaitGroup // handlers under way
+	adopting sync.Mutex     // guards ending
+	ending   bool           // nothing is adopted any more
 	joining  chan struct{}  // join should look at the queues' epochs
 	telling  chan struct{}  // follow should beat now: there is an epoch to report
 	asking   chan struct{}  // follow should look how long it may wait
@@ -117,6 +119,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.acknowledge(life, written); close(acked) })
 
 	begun := w.fetch(ctx, life)
+	w.adoptNoMore()
 	w.release(life, begun)
 	w.drain(life)
 	w.crew.close()
