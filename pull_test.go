@@ -112,7 +112,6 @@ func TestPull_TwoServers(t *testing.T) {
 
 	_, path, token := lease(t, one)
 	want(one+path+"/ack", map[string]string{"lease_token": "AAAAAAAAAAAAAAAAAAAAAA"}, 409, "code", "lease_lost")
-	want(two+path+"/extend", token, 409, "code", "lease_elsewhere")
 	want(one+path+"/ack", token, 200, "status", string(job.Completed))
 	want(one+path+"/ack", token, 200, "status", string(job.Completed)) // sent again
 	want(two+path+"/ack", token, 200, "status", string(job.Completed))
@@ -139,6 +138,71 @@ func TestPull_TwoServers(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the job of a server that stopped did not come back")
 		}
+	}
+}
+
+// A lease is extended at any server, which keeps it too from then on: whatever the client
+// says of it counts once, whoever hears it; and what is over is extended nowhere.
+func TestPull_ExtendedElsewhere(t *testing.T) {
+	t.Parallel()
+	c := rookery.Config{DatabaseURL: devtest.Postgres(t), RedisURL: devtest.Redis(t)}
+	one, _ := pullServer(t, c)
+	two, _ := pullServer(t, c)
+	extended := func(base, path string, token map[string]any) {
+		t.Helper()
+		if status, a := call(t, base+path+"/extend", token); status != 200 || a["lease_expires_at"] == nil {
+			t.Fatalf("extend at %s = %d %v, want 200 with lease_expires_at", base, status, a)
+		}
+	}
+	want := func(url string, body any, status int, field, value string) {
+		t.Helper()
+		if got, a := call(t, url, body); got != status || a[field] != value {
+			t.Errorf("POST %s = %d %v, want %d with %s %s", url, got, a, status, field, value)
+		}
+	}
+	beaten := func(base, path string, token map[string]any) map[string]any {
+		t.Helper()
+		key := map[string]any{"lease_id": strings.TrimPrefix(path, "/v1/leases/"), "lease_token": token["lease_token"]}
+		status, a := call(t, base+"/v1/workers/w/heartbeat", map[string]any{"leases": []any{key}})
+		if status != 200 {
+			t.Fatalf("heartbeat = %d %v", status, a)
+		}
+		return a
+	}
+	none := func(a map[string]any) bool {
+		return len(a["lost"].([]any))+len(a["cancelled"].([]any))+len(a["elsewhere"].([]any)) == 0
+	}
+
+	_, path, token := lease(t, one)
+	if a := beaten(two, path, token); !none(a) {
+		t.Errorf("heartbeat elsewhere = %v, want it extended", a)
+	}
+	extended(one, path, token)
+	want(two+path+"/ack", token, 200, "status", string(job.Completed))
+	want(one+path+"/ack", token, 200, "status", string(job.Completed)) // sent again
+	want(two+path+"/extend", token, 409, "code", "lease_lost")
+	if a := beaten(one, path, token); len(a["lost"].([]any)) != 1 {
+		t.Errorf("heartbeat of a lease that was acked elsewhere = %v, want it lost", a)
+	}
+
+	_, path, token = lease(t, one)
+	extended(two, path, token)
+	want(one+path+"/ack", token, 200, "status", string(job.Completed))
+	want(two+path+"/ack", token, 200, "status", string(job.Completed)) // sent again
+	nack := map[string]any{"lease_token": token["lease_token"], "error": map[string]string{"message": "m"}}
+	want(two+path+"/nack", nack, 409, "code", "lease_lost")
+
+	_, path, token = lease(t, one)
+	want(one+path+"/release", token, 200, "status", string(job.Queued))
+	want(two+path+"/extend", token, 409, "code", "lease_lost")
+	want(two+path+"/extend", map[string]any{"lease_token": "AAAAAAAAAAAAAAAAAAAAAA"}, 409, "code", "lease_lost")
+
+	_, a := call(t, one+"/v1/queues/pull/lease", map[string]any{"worker_id": "w", "wait": "10s"})
+	j := a["jobs"].([]any)[0].(map[string]any)
+	path, token = "/v1/leases/"+j["lease_id"].(string), map[string]any{"lease_token": j["lease_token"]}
+	want(fmt.Sprintf("%s/v1/jobs/%d/cancel", one, int64(j["id"].(float64))), map[string]any{}, 200, "status", string(job.Cancelled))
+	if a := beaten(two, path, token); len(a["cancelled"].([]any)) != 1 {
+		t.Errorf("heartbeat elsewhere of a job that was called off = %v, want it cancelled", a)
 	}
 }
 

@@ -57,6 +57,28 @@ func (s *Store) Renew(ctx context.Context, workerID string, lease time.Duration,
 	return current, cancelled, err
 }
 
+// LeaseStanding returns what became of the attempt that clients know as ref, also when
+// a worker has moved it to a dispatch of its own meanwhile. The error is
+// [job.ErrNotFound] when there is no such job.
+func (s *Store) LeaseStanding(ctx context.Context, ref job.Ref) (job.LeaseStanding, error) {
+	var out job.LeaseStanding
+	err := s.seeing(ctx, "look at lease", func(q *query.Queries) error {
+		row, err := q.LeaseStanding(ctx, ref.ID)
+		if err != nil {
+			return err
+		}
+		out.Job = job.Job{
+			ID: row.ID, QueueName: row.QueueName, Kind: row.Kind, Priority: row.Priority, Status: job.Status(row.Status),
+			DispatchID: row.DispatchID, AttemptCount: row.AttemptCount, FailureCount: row.FailureCount, LostCount: row.LostCount,
+			MaxAttempts: row.MaxAttempts, RunAt: row.RunAt, CreatedAt: row.CreatedAt, DispatchedAt: row.DispatchedAt, StartedAt: row.StartedAt,
+		}
+		out.Moved = row.MovedFrom == ref.DispatchID
+		out.Ours = out.Moved || row.DispatchID == ref.DispatchID
+		return nil
+	})
+	return out, err
+}
+
 // reclaim answers a claim that a worker repeats: with the batch it got the first
 // time, or with none.
 func (s *Store) reclaim(ctx context.Context, q *query.Queries, c job.Claim, out *job.Batch) error {

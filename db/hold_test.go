@@ -67,6 +67,37 @@ func TestHold_MovesTheFence(t *testing.T) {
 
 // What is held is nobody else's: not to be recovered, settled, or counted against
 // the window.
+// Clients know an attempt by the dispatch it had when they leased it.
+func TestLeaseStanding_FollowsWhatWasMoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(3)
+	refs := w.claim(3).Refs()
+	w.holdRefs(far, time.Hour, refs[2], refs[1])
+	w.holdRefs(far, time.Hour, refs[2], refs[1]) // the same again
+	w.reconcile(job.Succeeded, 0, job.Ref{ID: refs[2].ID, DispatchID: far})
+	for _, c := range []struct {
+		what   string
+		ref    job.Ref
+		want   job.LeaseStanding
+		status job.Status
+	}{
+		{"leased", refs[0], job.LeaseStanding{Ours: true}, job.Dispatched},
+		{"held", refs[1], job.LeaseStanding{Ours: true, Moved: true}, job.Dispatched},
+		{"held, by its new name", job.Ref{ID: refs[1].ID, DispatchID: far}, job.LeaseStanding{Ours: true}, job.Dispatched},
+		{"held and completed", refs[2], job.LeaseStanding{Ours: true, Moved: true}, job.Completed},
+		{"another's", job.Ref{ID: refs[1].ID, DispatchID: refs[1].DispatchID + 1}, job.LeaseStanding{}, job.Dispatched},
+	} {
+		got, err := w.LeaseStanding(w.Context(), c.ref)
+		if err != nil || got.Ours != c.want.Ours || got.Moved != c.want.Moved || got.Job.Status != c.status || got.Job.ID != c.ref.ID {
+			t.Errorf("LeaseStanding(%s) = %+v, %v, want %+v of a job that is %s", c.what, got, err, c.want, c.status)
+		}
+	}
+	if _, err := w.LeaseStanding(w.Context(), job.Ref{ID: 1 << 40, DispatchID: 1}); !errors.Is(err, job.ErrNotFound) {
+		t.Errorf("LeaseStanding of no job = %v, want %v", err, job.ErrNotFound)
+	}
+}
+
 func TestHold_RowIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -69,7 +69,7 @@ func matrix() map[string]cell {
 		"POST /v1/queues/:name/endpoint/test":   {path: "/v1/queues/%q/endpoint/test", own: 404, foreign: 403},
 		"POST /v1/queues/:name/endpoint/rotate": {path: "/v1/queues/%q/endpoint/rotate", own: 404, foreign: 403},
 		"GET /v1/stats/:name/scaler":            {path: "/v1/stats/%q/scaler", own: 200, foreign: 403},
-		"POST /v1/queues/:name/lease":           {path: "/v1/queues/%q/lease", body: `{"worker_id":"w1","max":1,"wait":"0s"}`, own: 200, foreign: 403},
+		"POST /v1/queues/:name/lease":           {path: "/v1/queues/%q/lease", body: `{"worker_id":"w1","max":1,"wait":"0s"}`, own: 503, foreign: 403}, // not_run: it is a handler only
 		"POST /v1/leases/:id/ack":               {unnamed: true, body: `{"lease_token":"none"}`, own: 404},
 		"POST /v1/leases/:id/nack":              {unnamed: true, body: `{"lease_token":"none","error":{"message":"x"}}`, own: 404},
 		"POST /v1/leases/:id/extend":            {unnamed: true, body: `{"lease_token":"none","lease":"30s"}`, own: 404},

@@ -154,7 +154,10 @@
 //	422 invalid_endpoint        as invalid_job, of an endpoint
 //	404 lease_not_found         no lease's id, or of a queue that the key is not for
 //	409 lease_lost              the attempt is over, or the token is not that of the lease
-//	409 lease_elsewhere         another server has the lease, and only that one can extend it
+//	409 lease_elsewhere         another server holds the lease in Postgres, with Redis away, and
+//	                            only that one can extend it
+//	503 not_run                 the server's handler is served, and nobody runs it: it hands
+//	                            out no jobs; Retry-After
 //	429 too_many_waiters        so many requests wait for jobs already; Retry-After
 //	429 too_many_leases         the server has as many leases as it may; Retry-After
 //	429 too_many_queues         the server hands out as many queues as it may; Retry-After

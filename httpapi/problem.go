@@ -50,6 +50,7 @@ const (
 	codeLeaseNotFound    = "lease_not_found"
 	codeLeaseLost        = "lease_lost"
 	codeLeaseElsewhere   = "lease_elsewhere"
+	codeNotRun           = "not_run"
 	codeTooManyWaiters   = "too_many_waiters"
 	codeTooManyLeases    = "too_many_leases"
 	codeTooManyQueues    = "too_many_queues"

@@ -216,8 +216,8 @@ func (s *Server) beatLeases(ctx context.Context, r request) (answer, error) {
 // needLease returns a problem unless id is that of a lease of a queue that the caller may
 // see. What they may not see is not there.
 func (s *Server) needLease(ctx context.Context, id string) error {
-	queue, _, err := job.ParseLeaseID(id)
-	if err != nil || !s.principal(ctx).Sees(queue) {
+	name, err := job.ParseLeaseID(id)
+	if err != nil || !s.principal(ctx).Sees(name.QueueName) {
 		return leaseProblem(job.ErrLeaseUnknown)
 	}
 	return nil
@@ -233,7 +233,9 @@ func leaseProblem(err error) error {
 	case errors.Is(err, job.ErrLeaseLost):
 		return newProblem(http.StatusConflict, codeLeaseLost, "the attempt is over, or the token is not that of the lease: drop what was done for it")
 	case errors.Is(err, job.ErrLeaseElsewhere):
-		return newProblem(http.StatusConflict, codeLeaseElsewhere, "another server has the lease, and only that one can extend it; ack, nack and release are taken here too")
+		return newProblem(http.StatusConflict, codeLeaseElsewhere, "another server holds the lease in Postgres, because Redis is away, and only that one can extend it; ack, nack and release are taken here too")
+	case errors.Is(err, job.ErrNotRun):
+		p = newProblem(http.StatusServiceUnavailable, codeNotRun, "this server hands out no jobs: the program that serves its handler does not run it (Run)")
 	case errors.Is(err, job.ErrTooManyWaiters):
 		p = newProblem(http.StatusTooManyRequests, codeTooManyWaiters, "so many requests wait for jobs here already; ask for more jobs at a time, with fewer requests")
 	case errors.Is(err, job.ErrTooManyLeases):

@@ -39,7 +39,7 @@ func (d *document) fields(what string, needs []string, member func(name string, 
 
 // decodeLease reads the body of a request for jobs.
 func decodeLease(body []byte) (job.LeaseRequest, error) {
-	l := job.LeaseRequest{Max: 1, Lease: 2 * job.MinLeaseTime}
+	l := job.LeaseRequest{Max: 1, Lease: job.DefaultLeaseTime}
 	d, p := newDocument(body)
 	if p != nil {
 		return l, p

@@ -42,7 +42,9 @@ func (f *fakePull) Beat(_ context.Context, leases []job.LeaseKey) (job.LeaseRepo
 	return job.LeaseReport{Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}, f.err
 }
 
-func leaseOf(queue string) string { return job.NewLeaseID(queue, job.Ref{ID: 1, DispatchID: 2}) }
+func leaseOf(queue string) string {
+	return job.LeaseName{QueueName: queue, Ref: job.Ref{ID: 1, DispatchID: 2}, Length: job.MinLeaseTime}.ID()
+}
 
 func TestPull_ReadsRequests(t *testing.T) {
 	t.Parallel()
@@ -125,7 +127,7 @@ func TestPull_ErrorsAreProblems(t *testing.T) {
 	}{
 		{job.ErrLeaseLost, 409, codeLeaseLost}, {job.ErrLeaseElsewhere, 409, codeLeaseElsewhere}, {job.ErrLeaseUnknown, 404, codeLeaseNotFound},
 		{job.ErrTooManyWaiters, 429, codeTooManyWaiters}, {job.ErrTooManyLeases, 429, codeTooManyLeases}, {job.ErrTooManyQueues, 429, codeTooManyQueues},
-		{job.ErrUnavailable, 503, codeUnavailable},
+		{job.ErrUnavailable, 503, codeUnavailable}, {job.ErrNotRun, 503, codeNotRun},
 	} {
 		s := newServer(t, &fakeJobs{}, Options{Pull: &fakePull{err: fmt.Errorf("settle: %w", c.err)}})
 		for path, body := range map[string]string{"/v1/leases/" + leaseOf("q") + "/ack": `{"lease_token":"t"}`, "/v1/queues/q/lease": `{"worker_id":"w"}`} {

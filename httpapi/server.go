@@ -121,7 +121,7 @@ func New(jobs Jobs, o Options) (*Server, error) {
 
 // Handler returns the whole API for a server of the caller's, who then has to
 // bound what a connection may do, and to keep it from strangers when there is no
-// key. Only [Server.Run] drains a spool.
+// key. Only [Server.Run] drains a spool, and hands out jobs to pull workers.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Listen takes the address, so that [Server.Addr] is known before [Server.Run]. A

@@ -15,14 +15,19 @@ const (
 	MinLeaseTime = 10 * time.Second
 	MaxLeaseTime = time.Hour
 	MaxLeaseOps  = 500 // operations, or leases, of one request
+
+	DefaultLeaseTime = 2 * MinLeaseTime // for who does not say how long
 )
 
 // What whoever asks about a lease may be told, beside [ErrLeaseLost].
 var (
 	// ErrLeaseUnknown: this is no id of a lease.
 	ErrLeaseUnknown = errors.New("no such lease")
-	// ErrLeaseElsewhere: another server keeps the lease alive, or did.
+	// ErrLeaseElsewhere: another server holds the attempt in Postgres, because Redis is away;
+	// that one alone can extend its lease.
 	ErrLeaseElsewhere = errors.New("another server has the lease")
+	// ErrNotRun: nobody runs the server, so it hands out no jobs.
+	ErrNotRun = errors.New("the server is not run")
 	// ErrTooManyWaiters: so many wait for jobs already, of the queue or of the server.
 	ErrTooManyWaiters = errors.New("too many wait for jobs")
 	// ErrTooManyLeases: the server keeps as many leases alive as it may.
@@ -96,31 +101,64 @@ type LeaseResult struct {
 type LeaseReport struct {
 	Cancelled []string `json:"cancelled"` // somebody called the job off
 	Lost      []string `json:"lost"`
-	Elsewhere []string `json:"elsewhere"` // see ErrLeaseElsewhere
+	Elsewhere []string `json:"elsewhere"` // neither extended nor known to be over: see ErrLeaseElsewhere, ErrUnavailable
 }
 
-const leaseVersion = 1
-
-// NewLeaseID names the lease of an attempt. It is not secret: it says which attempt of
-// which queue it is about, so that every server can read it.
-func NewLeaseID(queue string, ref Ref) string {
-	b := make([]byte, 0, 17+len(queue))
-	b = append(b, leaseVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(ref.ID))
-	b = binary.BigEndian.AppendUint64(b, uint64(ref.DispatchID))
-	return base64.RawURLEncoding.EncodeToString(append(b, queue...))
+// LeaseName is what a lease's id says: the attempt of which queue it is of, and how long
+// the client asked to be silent. It is not secret, and every server can read it.
+type LeaseName struct {
+	QueueName string
+	Ref
+	Length time.Duration // whole seconds
 }
 
-// ParseLeaseID reads what [NewLeaseID] has made. The error is [ErrLeaseUnknown].
-func ParseLeaseID(id string) (queue string, ref Ref, err error) {
+// The versions of ids. One of the first has no length: it is of a lease that was given
+// before servers could take over those of others.
+const (
+	leaseUnmeasured = 1
+	leaseMeasured   = 2
+)
+
+// ID returns the lease's id.
+func (n LeaseName) ID() string {
+	b := make([]byte, 0, 19+len(n.QueueName))
+	b = append(b, leaseMeasured)
+	b = binary.BigEndian.AppendUint64(b, uint64(n.Ref.ID))
+	b = binary.BigEndian.AppendUint64(b, uint64(n.DispatchID))
+	b = binary.BigEndian.AppendUint16(b, uint16((n.Length+time.Second-1)/time.Second))
+	return base64.RawURLEncoding.EncodeToString(append(b, n.QueueName...))
+}
+
+// ParseLeaseID reads what [LeaseName.ID] has made. The error is [ErrLeaseUnknown].
+func ParseLeaseID(id string) (LeaseName, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(id)
-	if err != nil || len(b) < 18 || b[0] != leaseVersion {
-		return "", Ref{}, ErrLeaseUnknown
+	if err != nil || len(b) < 18 {
+		return LeaseName{}, ErrLeaseUnknown
 	}
-	ref = Ref{ID: int64(binary.BigEndian.Uint64(b[1:])), DispatchID: int64(binary.BigEndian.Uint64(b[9:]))}
-	queue = string(b[17:])
-	if CheckQueueName(queue) != nil || ref.ID <= 0 || ref.DispatchID <= 0 {
-		return "", Ref{}, ErrLeaseUnknown
+	n := LeaseName{Ref: Ref{ID: int64(binary.BigEndian.Uint64(b[1:])), DispatchID: int64(binary.BigEndian.Uint64(b[9:]))}}
+	rest := b[17:]
+	switch b[0] {
+	case leaseUnmeasured:
+		n.Length = DefaultLeaseTime
+	case leaseMeasured:
+		if len(rest) < 3 {
+			return LeaseName{}, ErrLeaseUnknown
+		}
+		n.Length = time.Duration(binary.BigEndian.Uint16(rest)) * time.Second
+		rest = rest[2:]
+	default:
+		return LeaseName{}, ErrLeaseUnknown
 	}
-	return queue, ref, nil
+	n.QueueName = string(rest)
+	if CheckQueueName(n.QueueName) != nil || n.Ref.ID <= 0 || n.DispatchID <= 0 || n.Length < MinLeaseTime || n.Length > MaxLeaseTime {
+		return LeaseName{}, ErrLeaseUnknown
+	}
+	return n, nil
+}
+
+// LeaseStanding is what Postgres says of the attempt that a lease is of.
+type LeaseStanding struct {
+	Job   Job  // without payload and headers
+	Ours  bool // the job's dispatch is still the attempt's: it is under way, or has ended by it
+	Moved bool // to a dispatch of the worker that holds it in Postgres, with Redis away
 }

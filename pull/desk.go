@@ -15,11 +15,14 @@ type desk struct {
 	queue  string
 	demand *workers.Demand
 	closed chan struct{} // closed: nobody has asked for a while
+	hired  chan struct{} // closed: there is a worker
+	worker *workers.Worker
 
 	// Guarded by hub.mu.
 	waiting []*waiter // who wants more, in the order in which they came
 	leases  int
 	asked   time.Time // when somebody last came or went
+	opened  bool      // Run has it
 }
 
 // waiter is one request for jobs.
@@ -40,7 +43,10 @@ const waitAtLeast = 250 * time.Millisecond
 // Work is the handler of the desk's worker: it hands j to whoever waits, and returns what
 // became of it.
 func (d *desk) Work(ctx context.Context, j *workers.Job) error {
-	l := d.hand(j)
+	l := d.hub.adopted(j)
+	if l == nil {
+		l = d.hand(j)
+	}
 	if l == nil {
 		d.demand.Add(1)
 		return workers.ErrUnseen
@@ -63,11 +69,9 @@ func (d *desk) hand(j *workers.Job) *lease {
 		d.demand.Add(1 - w.max)
 		w.max = 1
 	}
-	l := newLease(d, j, w.lease)
+	l := newLease(d, j, job.LeaseName{QueueName: d.queue, Ref: j.Ref(), Length: w.lease})
 	w.got = append(w.got, l)
-	h.leases[l.id] = l
-	d.leases++
-	h.live++
+	h.holdLocked(l)
 	if len(w.got) == w.max {
 		d.waiting = slices.Delete(d.waiting, i, i+1)
 	}
@@ -76,6 +80,13 @@ func (d *desk) hand(j *workers.Job) *lease {
 		h.satisfyLocked()
 	}
 	return l
+}
+
+// holdLocked keeps a lease that begins.
+func (h *Hub) holdLocked(l *lease) {
+	h.leases[l.name.Ref] = l
+	l.desk.leases++
+	h.live++
 }
 
 // satisfyLocked has all who wait be content with what they have: the server may give no
@@ -169,6 +180,6 @@ func (h *Hub) leased(l *lease, token string) job.LeasedJob {
 	return job.LeasedJob{
 		ID: j.ID, QueueName: l.desk.queue, Kind: j.Kind, Payload: j.Payload, Headers: j.Headers, Priority: j.Priority,
 		AttemptCount: j.AttemptCount, FailureCount: j.FailureCount, MaxAttempts: j.MaxAttempts, Alone: j.Alone,
-		RunAt: j.RunAt.UTC(), CreatedAt: j.CreatedAt.UTC(), LeaseID: l.id, LeaseToken: token, ExpiresAt: l.expires.UTC(),
+		RunAt: j.RunAt.UTC(), CreatedAt: j.CreatedAt.UTC(), LeaseID: l.name.ID(), LeaseToken: token, ExpiresAt: l.expires.UTC(),
 	}
 }

@@ -19,7 +19,7 @@ func TestHub_LeasesNoMoreThanItMay(t *testing.T) {
 	}
 	enter := func(queue string, most int) (*desk, *waiter) {
 		w := &waiter{max: most, lease: time.Minute, filled: make(chan struct{}, 1)}
-		d, _, err := h.enter(queue, w)
+		d, err := h.enter(queue, w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestHub_LeasesNoMoreThanItMay(t *testing.T) {
 			t.Errorf("a job of queue %s was leased beyond the limit", d.queue)
 		}
 	}
-	if _, _, err := h.enter("a", &waiter{max: 1}); !errors.Is(err, job.ErrTooManyLeases) {
+	if _, err := h.enter("a", &waiter{max: 1}); !errors.Is(err, job.ErrTooManyLeases) {
 		t.Errorf("Lease beyond the limit = %v, want %v", err, job.ErrTooManyLeases)
 	}
 	for i, c := range []struct {

@@ -18,8 +18,8 @@ import (
 type Store interface {
 	// Reconcile is as in [workers.Outcomes].
 	Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error)
-	// Job returns a job's row, or [job.ErrNotFound].
-	Job(ctx context.Context, id int64) (job.Job, error)
+	// LeaseStanding returns what became of an attempt, or [job.ErrNotFound].
+	LeaseStanding(ctx context.Context, ref job.Ref) (job.LeaseStanding, error)
 	// SealKeys returns the keys that tokens are made with.
 	SealKeys(ctx context.Context) ([]job.SealKey, error)
 }
@@ -43,6 +43,9 @@ type Options struct {
 // idleTime is how long a queue's worker outlives the last client.
 const idleTime = time.Minute
 
+// runTime is how long a request waits for Run to begin.
+const runTime = time.Second
+
 // Hub hands jobs to clients. Its methods may be called at once from many goroutines.
 type Hub struct {
 	store   Store
@@ -51,15 +54,17 @@ type Hub struct {
 	m       *metrics
 	keys    *keyring
 	opening chan *desk    // to Run
+	running chan struct{} // closed when Run begins
 	closing chan struct{} // closed when Run is told to end
 
-	mu      sync.Mutex // guards what follows, and what says so of desks and leases
-	desks   map[string]*desk
-	leases  map[string]*lease // by id: those that live, and those in ended
-	ended   []*lease          // in order of their end
-	live    int
-	waiters int
-	serial  int
+	mu       sync.Mutex // guards what follows, and what says so of desks and leases
+	desks    map[string]*desk
+	leases   map[job.Ref]*lease // those that live, and those in ended
+	adopting map[job.Ref]*adoption
+	ended    []*lease // in order of their end
+	live     int
+	waiters  int
+	serial   int
 }
 
 // New returns a hub. Until [Hub.Run] is called nobody gets a job.
@@ -79,8 +84,8 @@ func New(store Store, hire Hire, o Options) (*Hub, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Hub{
-		store: store, hire: hire, o: o, keys: &keyring{read: store.SealKeys}, opening: make(chan *desk), closing: make(chan struct{}),
-		desks: map[string]*desk{}, leases: map[string]*lease{},
+		store: store, hire: hire, o: o, keys: &keyring{read: store.SealKeys}, opening: make(chan *desk), running: make(chan struct{}), closing: make(chan struct{}),
+		desks: map[string]*desk{}, leases: map[job.Ref]*lease{}, adopting: map[job.Ref]*adoption{},
 	}
 	var err error
 	if h.m, err = newMetrics(o.Registerer, h); err != nil {
@@ -94,6 +99,7 @@ func New(store Store, hire Hire, o Options) (*Hub, error) {
 // and no failure is counted. It takes at most DrainTime and about 5 s more, and may be
 // called once.
 func (h *Hub) Run(ctx context.Context) error {
+	close(h.running)
 	var working sync.WaitGroup
 	defer working.Wait()
 	t := time.NewTicker(idleTime / 4)
@@ -121,10 +127,12 @@ func (h *Hub) work(ctx context.Context, d *desk) {
 	h.mu.Unlock()
 	w, err := h.hire(d.queue, workers.HandlerFunc(d.Work), workers.Options{
 		ID: id, Queues: []workers.QueueWeight{{Name: d.queue}}, Concurrency: h.o.Leases, DrainTime: h.o.DrainTime, Demand: d.demand,
-		Judged:     func(j *workers.Job, now job.Status) { h.judge(d.queue, j, now) },
+		Judged:     func(j *workers.Job, now job.Status) { h.judge(j, now) },
 		Registerer: prometheus.NewRegistry(), // its figures are those of one queue: the hub has its own
 	})
 	if err == nil {
+		d.worker = w
+		close(d.hired)
 		go func() { // ends with ctx, and so before work does
 			select {
 			case <-d.closed:
@@ -165,21 +173,22 @@ func (h *Hub) closeIdle(now time.Time) {
 
 // Lease waits for jobs and returns them with their leases; none when there were none in
 // time, or the server is stopping. Errors are [job.ErrTooManyWaiters],
-// [job.ErrTooManyLeases], [job.ErrTooManyQueues], those of Postgres, and that of ctx:
+// [job.ErrTooManyLeases], [job.ErrTooManyQueues], [job.ErrNotRun], those of Postgres, and that of ctx:
 // then nothing was leased.
 func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, error) {
 	keys, err := h.keys.get(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
+	if err := h.awaitRun(ctx); err != nil {
+		return nil, err
+	}
 	w := &waiter{max: r.Max, lease: r.Lease, filled: make(chan struct{}, 1)}
-	d, opened, err := h.enter(r.QueueName, w)
+	d, err := h.enter(r.QueueName, w)
 	if err != nil {
 		return nil, err
 	}
-	if opened {
-		h.open(ctx, d, r.Wait)
-	}
+	h.open(d)
 	h.await(ctx, w, r.Wait)
 	got := d.leave(w)
 	if err := ctx.Err(); err != nil {
@@ -190,7 +199,7 @@ func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, e
 	slices.SortStableFunc(got, func(a, b *lease) int { return int(a.job.Priority) - int(b.job.Priority) })
 	jobs := make([]job.LeasedJob, 0, len(got))
 	for _, l := range got {
-		t, err := h.keys.sign(keys, l.id)
+		t, err := h.keys.sign(keys, l.name.ID())
 		if err != nil {
 			h.unsee(got)
 			return nil, fmt.Errorf("lease: %w", err)
@@ -200,44 +209,64 @@ func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, e
 	return jobs, nil
 }
 
-// open has Run put a worker to d. One that does not run, of a handler that is served by
-// somebody else, is not waited for longer than for jobs.
-func (h *Hub) open(ctx context.Context, d *desk, wait time.Duration) {
-	t := time.NewTimer(wait + time.Second)
+// awaitRun returns when Run hands out jobs, which it is given a moment to begin with.
+// [job.ErrNotRun]: nobody calls it, as of a handler that somebody else serves.
+func (h *Hub) awaitRun(ctx context.Context) error {
+	t := time.NewTimer(runTime)
 	defer t.Stop()
 	select {
-	case h.opening <- d:
-		return
-	case <-h.closing:
-		return
+	case <-h.running:
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	case <-t.C:
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.desks[d.queue] == d { // nobody works at it
-		delete(h.desks, d.queue)
+		return job.ErrNotRun
 	}
 }
 
-// enter has w wait for jobs of a queue. opened: the queue's worker is yet to be run.
-func (h *Hub) enter(queue string, w *waiter) (d *desk, opened bool, err error) {
+// open has Run put a worker to d, unless it has.
+func (h *Hub) open(d *desk) {
+	h.mu.Lock()
+	opened := d.opened
+	d.opened = true
+	h.mu.Unlock()
+	if opened {
+		return
+	}
+	select {
+	case h.opening <- d:
+	case <-h.closing:
+	}
+}
+
+// enter has w wait for jobs of a queue.
+func (h *Hub) enter(queue string, w *waiter) (*desk, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d = h.desks[queue]
+	d := h.desks[queue]
 	w.max = min(w.max, h.o.Leases-h.live)
 	switch {
 	case h.waiters >= h.o.Waiters, d != nil && len(d.waiting) >= h.o.QueueWaiters:
-		return nil, false, job.ErrTooManyWaiters
+		return nil, job.ErrTooManyWaiters
 	case w.max <= 0:
-		return nil, false, job.ErrTooManyLeases
-	case d == nil && len(h.desks) >= h.o.Queues:
-		return nil, false, job.ErrTooManyQueues
+		return nil, job.ErrTooManyLeases
 	}
-	if d == nil {
-		d = &desk{hub: h, queue: queue, demand: workers.NewDemand(), closed: make(chan struct{})}
-		h.desks[queue], opened = d, true
+	d, err := h.deskLocked(queue)
+	if err == nil {
+		d.enterLocked(w)
 	}
-	d.enterLocked(w)
-	return d, opened, nil
+	return d, err
+}
+
+// deskLocked returns the desk of a queue.
+func (h *Hub) deskLocked(queue string) (*desk, error) {
+	if d := h.desks[queue]; d != nil {
+		return d, nil
+	}
+	if len(h.desks) >= h.o.Queues {
+		return nil, job.ErrTooManyQueues
+	}
+	d := &desk{hub: h, queue: queue, demand: workers.NewDemand(), closed: make(chan struct{}), hired: make(chan struct{})}
+	h.desks[queue] = d
+	return d, nil
 }

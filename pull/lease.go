@@ -11,27 +11,27 @@ import (
 
 // lease is a client's right to one attempt, which a worker of this server holds.
 type lease struct {
-	hub    *Hub
-	desk   *desk
-	id     string
-	job    *workers.Job
-	length time.Duration // as it was asked for
+	hub  *Hub
+	desk *desk
+	name job.LeaseName
+	job  *workers.Job // nil: it is being adopted
 
 	// Guarded by hub.mu.
-	expires time.Time
-	verb    job.LeaseVerb // what the client, the first to do so, ended it by; "": nothing
-	answer  error         // what the handler is to return for that
-	end     string        // how it ended, one of the outcomes in metrics.go; "": it has not
-	endedAt time.Time
-	status  job.Status // Postgres' verdict, once judged is closed; "": it was over
+	expires  time.Time
+	extended bool          // its client has been heard since it began
+	verb     job.LeaseVerb // what the client, the first to do so, ended it by; "": nothing
+	answer   error         // what the handler is to return for that
+	end      string        // how it ended, one of the outcomes in metrics.go; "": it has not
+	endedAt  time.Time
+	status   job.Status // Postgres' verdict, once judged is closed; "": it was over
 
 	wake   chan struct{} // to the handler: expires or answer has changed
 	judged chan struct{} // closed with the verdict of verb
 }
 
-func newLease(d *desk, j *workers.Job, length time.Duration) *lease {
+func newLease(d *desk, j *workers.Job, name job.LeaseName) *lease {
 	return &lease{
-		hub: d.hub, desk: d, id: job.NewLeaseID(d.queue, j.Ref()), job: j, length: length, expires: time.Now().Add(length),
+		hub: d.hub, desk: d, name: name, job: j, expires: time.Now().Add(name.Length),
 		wake: make(chan struct{}, 1), judged: make(chan struct{}),
 	}
 }
@@ -39,8 +39,9 @@ func newLease(d *desk, j *workers.Job, length time.Duration) *lease {
 // live is the handler's time: it returns when the lease has ended, with what that means
 // for the attempt.
 func (l *lease) live(ctx context.Context) error {
-	t := time.NewTimer(l.length)
+	t := time.NewTimer(l.name.Length)
 	defer t.Stop()
+	l.poke() // it may have been extended before this
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,6 +74,9 @@ func (h *Hub) finishLocked(l *lease, cause error) error {
 	answer := l.answer
 	if l.verb == "" {
 		answer, l.end = cause, endOf(cause)
+		if l.end == endShutdown && l.extended {
+			answer = workers.ErrAbandoned // its client will ask another server for more, which keeps it
+		}
 	} else {
 		l.end = string(l.verb)
 	}
@@ -80,7 +84,7 @@ func (h *Hub) finishLocked(l *lease, cause error) error {
 	l.desk.leases--
 	h.live--
 	if l.verb == verbUnseen {
-		delete(h.leases, l.id) // nobody knows its token
+		delete(h.leases, l.name.Ref) // nobody knows its token
 	} else {
 		h.ended = append(h.ended, l)
 	}
@@ -116,8 +120,8 @@ const (
 func (h *Hub) forgetLocked(now time.Time) {
 	n := 0
 	for n < len(h.ended) && (len(h.ended)-n > rememberMost || now.Sub(h.ended[n].endedAt) >= rememberFor) {
-		if h.leases[h.ended[n].id] == h.ended[n] {
-			delete(h.leases, h.ended[n].id)
+		if ref := h.ended[n].name.Ref; h.leases[ref] == h.ended[n] {
+			delete(h.leases, ref)
 		}
 		h.ended[n] = nil
 		n++
@@ -143,10 +147,10 @@ func (l *lease) poke() {
 }
 
 // judge takes Postgres' verdict on the attempt of j.
-func (h *Hub) judge(queue string, j *workers.Job, now job.Status) {
+func (h *Hub) judge(j *workers.Job, now job.Status) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l := h.leases[job.NewLeaseID(queue, j.Ref())]
+	l := h.leases[j.Ref()]
 	if l == nil || l.job != j || l.verb == "" {
 		return
 	}

@@ -22,10 +22,12 @@ const (
 //	leases_ended_total{queue,outcome}    ack, nack, release: what the client said; expired, lost, cancelled, shutdown; unseen: it hung up
 //	elsewhere_total{outcome}             acks, nacks and releases of leases that this server does not have: accepted, refused
 //	callbacks_total{verb,outcome}        what receivers of push workers said later: accepted, refused
+//	adoptions_total{outcome}             leases of others that were extended here: adopted, over, failed
 type metrics struct {
 	ended     *prometheus.CounterVec
 	elsewhere *prometheus.CounterVec
 	callbacks *prometheus.CounterVec
+	adopted   *prometheus.CounterVec
 }
 
 func newMetrics(to prometheus.Registerer, h *Hub) (*metrics, error) {
@@ -33,11 +35,12 @@ func newMetrics(to prometheus.Registerer, h *Hub) (*metrics, error) {
 		ended:     counter("leases_ended_total", "Leases of clients that ended, by how.", "queue", "outcome"),
 		elsewhere: counter("elsewhere_total", "Acks, nacks and releases of leases that this server does not have.", "outcome"),
 		callbacks: counter("callbacks_total", "What receivers of push workers said after they had answered.", "verb", "outcome"),
+		adopted:   counter("adoptions_total", "Leases of other servers that were extended here.", "outcome"),
 	}
 	if to == nil {
 		return m, nil
 	}
-	return m, errors.Join(to.Register(m.ended), to.Register(m.elsewhere), to.Register(m.callbacks),
+	return m, errors.Join(to.Register(m.ended), to.Register(m.elsewhere), to.Register(m.callbacks), to.Register(m.adopted),
 		to.Register(gauge("leases", "Leases that clients have.", h, func() int { return h.live })),
 		to.Register(gauge("waiters", "Requests that wait for a job.", h, func() int { return h.waiters })),
 		to.Register(gauge("queues", "Queues whose jobs are handed out to clients.", h, func() int { return len(h.desks) })))

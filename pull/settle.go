@@ -18,7 +18,7 @@ const verdictTime = 10 * time.Second
 // that of the lease; [job.ErrLeaseElsewhere] of an extend; [job.ErrUnavailable] when
 // Postgres has not answered: the same may be asked again, and has the same answer.
 func (h *Hub) Settle(ctx context.Context, op job.LeaseOp) (job.LeaseResult, error) {
-	_, ref, err := job.ParseLeaseID(op.ID)
+	name, err := job.ParseLeaseID(op.ID)
 	if err != nil {
 		return job.LeaseResult{}, err
 	}
@@ -30,31 +30,49 @@ func (h *Hub) Settle(ctx context.Context, op job.LeaseOp) (job.LeaseResult, erro
 		return job.LeaseResult{}, job.ErrLeaseLost
 	}
 	if op.Verb == job.LeaseExtend {
-		at, err := h.extend(op.ID, op.Lease)
+		at, err := h.extend(ctx, name, op.Lease)
+		if errors.Is(err, job.ErrCancelled) {
+			err = job.ErrLeaseLost
+		}
 		return job.LeaseResult{ExpiresAt: at.UTC()}, err
 	}
-	switch l, state := h.begin(op); state {
+	switch l, state := h.begin(name.Ref, op); state {
 	case begun:
-		return l.await(ctx)
+		return h.awaitVerdict(ctx, l, op)
 	case over:
 		return job.LeaseResult{}, job.ErrLeaseLost
 	case unknown:
 	}
-	return h.direct(ctx, ref, op)
+	return h.direct(ctx, name.Ref, op)
 }
 
-// extend lets a lease live for d from now; 0: as long as it was asked for.
-func (h *Hub) extend(id string, d time.Duration) (until time.Time, err error) {
+// extend lets a lease live for d from now, wherever it lived until now; 0: as long as it
+// was asked for.
+func (h *Hub) extend(ctx context.Context, name job.LeaseName, d time.Duration) (until time.Time, err error) {
+	until, err = h.extendHere(name, d)
+	if errors.Is(err, job.ErrLeaseElsewhere) {
+		return h.adopt(ctx, name, d)
+	}
+	return until, err
+}
+
+// extendHere extends a lease that lives here. [job.ErrLeaseElsewhere]: it does not, or not
+// any more, though nobody here has ended it.
+func (h *Hub) extendHere(name job.LeaseName, d time.Duration) (until time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l := h.leases[id]
+	l := h.leases[name.Ref]
 	switch {
 	case l == nil:
 		return until, job.ErrLeaseElsewhere
-	case l.end != "" || l.verb != "":
+	case l.end == endCancelled:
+		return until, job.ErrCancelled
+	case l.verb != "":
 		return until, job.ErrLeaseLost
+	case l.end != "":
+		return until, job.ErrLeaseElsewhere
 	}
-	l.expires = time.Now().Add(cmp.Or(d, l.length))
+	l.expires, l.extended = time.Now().Add(cmp.Or(d, name.Length)), true
 	l.poke()
 	return l.expires, nil
 }
@@ -69,10 +87,10 @@ const (
 )
 
 // begin ends a lease that lives here as op says.
-func (h *Hub) begin(op job.LeaseOp) (*lease, standing) {
+func (h *Hub) begin(ref job.Ref, op job.LeaseOp) (*lease, standing) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l := h.leases[op.ID]
+	l := h.leases[ref]
 	switch {
 	case l == nil:
 		return nil, unknown
@@ -84,6 +102,27 @@ func (h *Hub) begin(op job.LeaseOp) (*lease, standing) {
 	return nil, unknown // the client is late; perhaps nobody has noticed yet
 }
 
+// errNoVerdict: whether what a client said counts is not known yet.
+var errNoVerdict = fmt.Errorf("no verdict after %s: %w", verdictTime, job.ErrUnavailable)
+
+// await returns what became of what the client said of a lease that lives here.
+//
+// Without a verdict Postgres is away, or the worker has dropped the attempt without a
+// word: the same is told to Postgres once more, whose fence takes it once. An ack that
+// was refused may be one that was sent before, to another server that has the lease too.
+func (h *Hub) awaitVerdict(ctx context.Context, l *lease, op job.LeaseOp) (job.LeaseResult, error) {
+	r, err := l.await(ctx)
+	silent := errors.Is(err, errNoVerdict)
+	if !silent && (op.Verb != job.LeaseAck || !errors.Is(err, job.ErrLeaseLost)) {
+		return r, err
+	}
+	r, err = h.direct(ctx, l.name.Ref, op)
+	if silent && errors.Is(err, job.ErrLeaseLost) {
+		return l.verdict() // it may have come meanwhile
+	}
+	return r, err
+}
+
 // await waits for Postgres' verdict on what the client said.
 func (l *lease) await(ctx context.Context) (job.LeaseResult, error) {
 	t := time.NewTimer(verdictTime)
@@ -91,10 +130,17 @@ func (l *lease) await(ctx context.Context) (job.LeaseResult, error) {
 	select {
 	case <-l.judged:
 	case <-t.C:
-		return job.LeaseResult{}, fmt.Errorf("settle lease: no verdict after %s: %w", verdictTime, job.ErrUnavailable)
+		return job.LeaseResult{}, errNoVerdict
 	case <-ctx.Done():
 		return job.LeaseResult{}, ctx.Err()
 	}
+	return l.verdict()
+}
+
+// verdict is what Postgres has said; without a word from it the attempt is over.
+func (l *lease) verdict() (job.LeaseResult, error) {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
 	if l.status == "" {
 		return job.LeaseResult{}, job.ErrLeaseLost
 	}
@@ -128,7 +174,7 @@ func answerOf(op job.LeaseOp) error {
 //
 // A release is the same: it draws no new fence by itself, but the job's next dispatch
 // does. An attempt that has moved to another fence, because that server holds it in
-// Postgres with Redis away, is refused here, although it is current there.
+// Postgres with Redis away, ends by that one: its ledger row says which it had before.
 func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseResult, error) {
 	r, err := h.tell(ctx, ref, op)
 	switch {
@@ -143,16 +189,18 @@ func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.Leas
 // tell has Postgres record op under the fence, whoever holds the attempt.
 // [job.ErrLeaseLost]: it is over, and not by the same ack being sent before.
 func (h *Hub) tell(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseResult, error) {
-	row, err := h.store.Job(ctx, ref.ID)
+	s, err := h.store.LeaseStanding(ctx, ref)
 	switch {
 	case errors.Is(err, job.ErrNotFound): // deleted meanwhile
 		return job.LeaseResult{}, job.ErrLeaseLost
 	case err != nil:
 		return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
 	}
-	if row.DispatchID != ref.DispatchID {
+	if !s.Ours {
 		return job.LeaseResult{}, job.ErrLeaseLost
 	}
+	row := s.Job
+	ref.DispatchID = row.DispatchID
 	var ran time.Duration
 	if row.Status == job.Running && row.StartedAt != nil {
 		ran = max(time.Since(*row.StartedAt), 0) // two clocks: for people
@@ -169,42 +217,4 @@ func (h *Hub) tell(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseR
 		return job.LeaseResult{Status: job.Completed}, nil
 	}
 	return job.LeaseResult{}, job.ErrLeaseLost
-}
-
-// Beat extends leases, each by the time it was asked for, and says which of them are
-// over. The error is that of Postgres, when the tokens cannot be read without it.
-func (h *Hub) Beat(ctx context.Context, leases []job.LeaseKey) (job.LeaseReport, error) {
-	r := job.LeaseReport{Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}
-	for _, k := range leases {
-		ours, err := h.keys.opens(ctx, k)
-		if err != nil {
-			return r, fmt.Errorf("beat leases: %w", err)
-		}
-		if !ours {
-			r.Lost = append(r.Lost, k.ID)
-			continue
-		}
-		switch _, err := h.extend(k.ID, 0); {
-		case err == nil:
-		case errors.Is(err, job.ErrLeaseElsewhere):
-			r.Elsewhere = append(r.Elsewhere, k.ID)
-		default:
-			h.report(&r, k.ID)
-		}
-	}
-	return r, nil
-}
-
-// report puts a lease that has ended into its list. One that its client is ending at
-// this moment is in none.
-func (h *Hub) report(r *job.LeaseReport, id string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch l := h.leases[id]; {
-	case l != nil && l.end == endCancelled:
-		r.Cancelled = append(r.Cancelled, id)
-	case l != nil && l.verb != "" && l.end == "":
-	default:
-		r.Lost = append(r.Lost, id)
-	}
 }

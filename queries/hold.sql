@@ -15,11 +15,11 @@ moved AS (
     WHERE j.id BETWEEN held.job_id AND held.job_id
       AND (j.dispatch_id = held.dispatch_id OR j.dispatch_id = sqlc.arg(dispatch_id)::bigint)
       AND j.status IN ('dispatched', 'running')
-    RETURNING j.id
+    RETURNING j.id, held.dispatch_id AS was
 ),
 ledger AS (
-    INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id, worker_id, lease_until)
-    SELECT sqlc.arg(dispatch_id)::bigint, sqlc.arg(queue_name)::text, array_agg(moved.id),
+    INSERT INTO outbox.dispatches (id, queue_name, job_ids, moved_from, epoch, relay_id, worker_id, lease_until)
+    SELECT sqlc.arg(dispatch_id)::bigint, sqlc.arg(queue_name)::text, array_agg(moved.id), array_agg(moved.was),
         coalesce((SELECT q.epoch FROM outbox.queues AS q WHERE q.name = sqlc.arg(queue_name)::text), 0),
         sqlc.arg(worker_id)::text, sqlc.arg(worker_id)::text, now() + sqlc.arg(lease_ms)::bigint * interval '1 millisecond'
     FROM moved
@@ -27,6 +27,16 @@ ledger AS (
     ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
 )
 SELECT moved.id FROM moved;
+
+-- name: LeaseStanding :one
+-- What a job is, and which dispatch its present attempt had before a worker moved it to
+-- its own; 0: none did. Reads jobs_pkey and dispatches_pkey.
+SELECT j.id, j.queue_name, j.kind, j.priority, j.status, coalesce(j.dispatch_id, 0)::bigint AS dispatch_id, j.attempt_count, j.failure_count,
+    j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at,
+    coalesce(d.moved_from[array_position(d.job_ids, j.id)], 0)::bigint AS moved_from
+FROM outbox.jobs AS j
+LEFT JOIN outbox.dispatches AS d ON d.id = j.dispatch_id
+WHERE j.id = sqlc.arg(id)::bigint;
 
 -- name: RenewHeld :many
 -- Renews ledger rows that a worker holds, and says which of their jobs are current

@@ -58,6 +58,48 @@ func TestPull_ServerKilled(t *testing.T) {
 	}
 }
 
+// A server ends, killed or told to, with leases whose clients go on at another: that one
+// keeps them, nothing runs again, and nobody is blamed.
+func TestPull_ExtendedAfterItsServersEnd(t *testing.T) {
+	slow(t)
+	for name, end := range map[string]func(*process){
+		"killed":  (*process).kill,
+		"stopped": func(p *process) { p.signal(syscall.SIGTERM) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, worldOptions{lease: 15 * time.Second})
+			doomed, one := w.serve()
+			_, two := w.serve()
+			p := newPuller()
+			w.insert(30, `{}`)
+			held := p.leaseAll(t, one, 30, "1m")
+			beat := func(base string) {
+				t.Helper()
+				keys := make([]string, len(held))
+				for i, l := range held {
+					keys[i] = fmt.Sprintf(`{"lease_id": %q, "lease_token": %q}`, l.LeaseID, l.LeaseToken)
+				}
+				a, err := p.ask(t.Context(), base+"/v1/workers/w/heartbeat", `{"leases": [`+strings.Join(keys, ",")+`]}`)
+				if err != nil || a.code != http.StatusOK || len(a.Lost)+len(a.Cancelled)+len(a.Elsewhere) > 0 {
+					t.Fatalf("heartbeat = %+v, %v, want all extended", a, err)
+				}
+			}
+			beat(one)
+			end(doomed)
+			beat(two)
+			doomed.wait(time.Minute)
+			gone := time.Now()
+			devtest.Until(t, time.Minute, "a lease to pass, which only the other can have renewed", func() (bool, error) {
+				beat(two)
+				return time.Since(gone) > w.lease+3*time.Second, nil
+			})
+			p.ackMany(t, two, held)
+			w.wantNoLosses(w.verifyPulled(time.Minute, allowance{}, p))
+		})
+	}
+}
+
 // A client is silent for longer than its lease: others get its jobs, as after the crash
 // of a worker, and what it says then is refused. One that beats keeps its jobs.
 func TestPull_ClientVanishes(t *testing.T) {

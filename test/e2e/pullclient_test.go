@@ -86,12 +86,12 @@ func (p *puller) lease(ctx context.Context, base string, n int, wait, length str
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range a.Jobs {
-		_, ref, bad := words.ParseLeaseID(l.LeaseID)
+		name, bad := words.ParseLeaseID(l.LeaseID)
 		if bad != nil {
 			return a, bad
 		}
 		p.dealt[l.LeaseID] = len(p.runs)
-		p.runs = append(p.runs, attemptRun{id: l.ID, attempt: l.AttemptCount, dispatch: ref.DispatchID, start: time.Now().UnixMicro()})
+		p.runs = append(p.runs, attemptRun{id: l.ID, attempt: l.AttemptCount, dispatch: name.DispatchID, start: time.Now().UnixMicro()})
 	}
 	return a, err
 }

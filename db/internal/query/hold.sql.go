@@ -22,11 +22,11 @@ moved AS (
     WHERE j.id BETWEEN held.job_id AND held.job_id
       AND (j.dispatch_id = held.dispatch_id OR j.dispatch_id = $3::bigint)
       AND j.status IN ('dispatched', 'running')
-    RETURNING j.id
+    RETURNING j.id, held.dispatch_id AS was
 ),
 ledger AS (
-    INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id, worker_id, lease_until)
-    SELECT $3::bigint, $5::text, array_agg(moved.id),
+    INSERT INTO outbox.dispatches (id, queue_name, job_ids, moved_from, epoch, relay_id, worker_id, lease_until)
+    SELECT $3::bigint, $5::text, array_agg(moved.id), array_agg(moved.was),
         coalesce((SELECT q.epoch FROM outbox.queues AS q WHERE q.name = $5::text), 0),
         $4::text, $4::text, now() + $6::bigint * interval '1 millisecond'
     FROM moved
@@ -75,6 +75,58 @@ func (q *Queries) HoldAttempts(ctx context.Context, arg HoldAttemptsParams) ([]i
 		return nil, err
 	}
 	return items, nil
+}
+
+const leaseStanding = `-- name: LeaseStanding :one
+SELECT j.id, j.queue_name, j.kind, j.priority, j.status, coalesce(j.dispatch_id, 0)::bigint AS dispatch_id, j.attempt_count, j.failure_count,
+    j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at,
+    coalesce(d.moved_from[array_position(d.job_ids, j.id)], 0)::bigint AS moved_from
+FROM outbox.jobs AS j
+LEFT JOIN outbox.dispatches AS d ON d.id = j.dispatch_id
+WHERE j.id = $1::bigint
+`
+
+type LeaseStandingRow struct {
+	ID           int64
+	QueueName    string
+	Kind         string
+	Priority     int16
+	Status       string
+	DispatchID   int64
+	AttemptCount int32
+	FailureCount int16
+	LostCount    int16
+	MaxAttempts  int16
+	RunAt        time.Time
+	CreatedAt    time.Time
+	DispatchedAt *time.Time
+	StartedAt    *time.Time
+	MovedFrom    int64
+}
+
+// What a job is, and which dispatch its present attempt had before a worker moved it to
+// its own; 0: none did. Reads jobs_pkey and dispatches_pkey.
+func (q *Queries) LeaseStanding(ctx context.Context, id int64) (LeaseStandingRow, error) {
+	row := q.db.QueryRow(ctx, leaseStanding, id)
+	var i LeaseStandingRow
+	err := row.Scan(
+		&i.ID,
+		&i.QueueName,
+		&i.Kind,
+		&i.Priority,
+		&i.Status,
+		&i.DispatchID,
+		&i.AttemptCount,
+		&i.FailureCount,
+		&i.LostCount,
+		&i.MaxAttempts,
+		&i.RunAt,
+		&i.CreatedAt,
+		&i.DispatchedAt,
+		&i.StartedAt,
+		&i.MovedFrom,
+	)
+	return i, err
 }
 
 const reclaimHeld = `-- name: ReclaimHeld :many

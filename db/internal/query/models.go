@@ -62,6 +62,16 @@ type OutboxCancel struct {
 	CreatedAt  time.Time
 }
 
+type OutboxClient struct {
+	ID        string
+	ServerID  string
+	Address   string
+	About     []byte
+	StartedAt time.Time
+	BeatAt    time.Time
+	Quiet     bool
+}
+
 type OutboxDeadLetter struct {
 	JobID     int64
 	QueueName string
@@ -92,6 +102,7 @@ type OutboxDispatch struct {
 	WorkerID   *string
 	LeaseUntil *time.Time
 	CreatedAt  time.Time
+	MovedFrom  []int64
 }
 
 type OutboxEndpoint struct {
