@@ -126,7 +126,7 @@ func (o one) judge(ctx context.Context, s *stage.Stage) (*verify.Report, error) 
 	if window == 0 {
 		window = 10_000
 	}
-	f.Window = int64(window + 500*(len(s.Processes(stage.Relay))+len(s.Processes(stage.API))))
+	f.Window = int64(window + 500*(len(s.Processes(stage.Relay))+len(s.Processes(stage.API))+len(s.Processes(stage.Serve))))
 	f.Allow, f.Stalls = o.fault.Allow, o.machine.stalls(o.began)
 	if err := f.Save(filepath.Join(o.dir, "tables.json")); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@
 //
 //	producer   offered, then committed | rolled_back | unknown (one line for each job)
 //	worker     started, finished, refused (Postgres refused the outcome: it was stale)
+//	client     the same (a server said that the lease is lost), and settled
 //	stage      up, killed, frozen, thawed, ended (a process), fault, lifted, sample
 //
 // Every line has two clocks. The wall clock is for people. The monotonic one
@@ -37,6 +38,7 @@ const (
 	Started    Word = "started"     // a handler was called
 	Finished   Word = "finished"    // it returned; How says what
 	Refused    Word = "refused"     // the worker learned that its outcome came too late
+	Settled    Word = "settled"     // a client was told that what it said of a lease counts; How is the job's status since
 	Up         Word = "up"          // a process was started
 	Killed     Word = "killed"      // it was sent SIGKILL
 	Frozen     Word = "frozen"      // it was sent SIGSTOP
@@ -55,6 +57,7 @@ type Cause string
 const (
 	CutRedis     Cause = "cut_redis"     // Target (a process) does not reach Redis
 	CutPostgres  Cause = "cut_postgres"  // Target does not reach Postgres
+	CutServer    Cause = "cut_server"    // Target (a client) does not reach a server
 	RedisLost    Cause = "redis_lost"    // Redis lost all or part of what it had
 	RedisAway    Cause = "redis_away"    // Redis answers nobody, or refuses everybody
 	PostgresAway Cause = "postgres_away" // the same of Postgres

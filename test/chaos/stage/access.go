@@ -13,10 +13,10 @@ import (
 // stage itself, which looks and meddles, may do everything.
 
 // logins are the users of Postgres, by the process' role.
-var logins = map[Role]string{Relay: "chaos_relay", API: "chaos_api", Worker: "chaos_worker", Producer: "chaos_producer"}
+var logins = map[Role]string{Relay: "chaos_relay", API: "chaos_api", Serve: "chaos_api", Worker: "chaos_worker", Producer: "chaos_producer"}
 
 // Logins returns the names of the users that processes log in with.
-func Logins() []string { return slices.Sorted(maps.Values(logins)) }
+func Logins() []string { return slices.Compact(slices.Sorted(maps.Values(logins))) }
 
 // users makes the logins, in the template.
 const users = `

@@ -116,10 +116,13 @@ func (l *Link) Addr() string { return l.proxy.Listen }
 
 // cause is what the history calls a fault of this link.
 func (l *Link) cause() history.Cause {
-	if l.Server == Redis {
+	switch l.Server {
+	case Redis:
 		return history.CutRedis
+	case Postgres:
+		return history.CutPostgres
 	}
-	return history.CutPostgres
+	return history.CutServer
 }
 
 func (l *Link) noted(cause history.Cause) {

@@ -5,20 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/penguinmails/rookery/test/chaos/history"
 )
 
-// Cast starts the processes of the Options: relays, then workers, then producers.
+// Cast starts the processes of the Options: relays, servers, then workers and clients, then producers.
 func (s *Stage) Cast() error {
 	o := s.Options
 	for _, c := range []struct {
 		role Role
+		name string
 		n    int
-	}{{Relay, o.Relays}, {API, apis(o.API)}, {Worker, o.Workers}, {Producer, o.Producers}} {
+	}{
+		{Relay, "relay", o.Relays}, {API, "api", apis(o.API)}, {Serve, "serve", o.Servers},
+		{Worker, "worker", o.Workers}, {Client, "client", o.Clients}, {Producer, "producer", o.Producers},
+	} {
 		for i := range c.n {
-			if _, err := s.Start(c.role, fmt.Sprintf("%s-%d", c.role, i+1)); err != nil {
+			if _, err := s.Start(c.role, fmt.Sprintf("%s-%d", c.name, i+1)); err != nil {
 				return err
 			}
 		}
@@ -35,9 +40,9 @@ func (s *Stage) Cast() error {
 // is somebody who inserts them. On a busy machine this takes longer than the load
 // before a fault, which would then hit nothing.
 func (s *Stage) Flows(ctx context.Context) error {
-	want := len(s.Processes(Relay)) + len(s.Processes(API)) + len(s.Processes(Worker))
+	want := len(s.Processes(Relay)) + len(s.Processes(API)) + len(s.Processes(Serve)) + len(s.Processes(Worker))
 	jobs := 5
-	if len(s.Processes(Producer)) == 0 || len(s.Processes(Worker)) == 0 || len(s.Processes(Relay))+len(s.Processes(API)) == 0 {
+	if len(s.Processes(Producer)) == 0 || len(s.Processes(Worker))+len(s.Processes(Client)) == 0 || len(s.Processes(Relay))+len(s.Processes(API))+len(s.Processes(Serve)) == 0 {
 		jobs = 0
 	}
 	return Until(ctx, time.Minute, "the load flows", func(ctx context.Context) (ok bool, err error) {
@@ -136,7 +141,7 @@ func (s *Stage) Heal() error {
 	return errors.Join(errs...)
 }
 
-// Busiest returns the worker that runs most jobs just now: a fault that hits an idle
+// Busiest returns the worker, or client, that runs most jobs just now: a fault that hits an idle
 // one shows little.
 func (s *Stage) Busiest() (*Process, error) {
 	acts, err := history.Read(s.History())
@@ -152,7 +157,7 @@ func (s *Stage) Busiest() (*Process, error) {
 			running[a.PID]--
 		}
 	}
-	workers := s.Processes(Worker)
+	workers := slices.Concat(s.Processes(Worker), s.Processes(Client))
 	best := workers[0]
 	for _, p := range workers[1:] {
 		if running[p.PID()] > running[best.PID()] {

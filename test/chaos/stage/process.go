@@ -26,8 +26,10 @@ type Role string
 const (
 	Relay    Role = "relay"    // rookery relay
 	API      Role = "api"      // rookery serve: the HTTP API and a relay
+	Serve    Role = "serve"    // the same, for clients to lease jobs from
 	Worker   Role = "worker"   // test/chaos/worker
 	Producer Role = "producer" // test/chaos/producer
+	Client   Role = "client"   // test/chaos/client: a worker over HTTP
 )
 
 // Process is a place in the cast: a name, and at most one living process at a time.
@@ -121,6 +123,11 @@ func (p *Process) note(word history.Word, pid int, how string) error {
 // commandLocked returns the environment and the command line of the next life.
 func (p *Process) commandLocked(more []string) (env, argv []string, err error) {
 	s := p.stage
+	program := func(name string) string { return filepath.Join(s.Options.Bin, name) }
+	if p.Role == Client {
+		env, err = s.clientEnv(p.Name)
+		return append(append(env, s.Options.ClientEnv...), more...), []string{program("client")}, err
+	}
 	post, err := s.Link(p.Name, Postgres)
 	if err != nil {
 		return nil, nil, err
@@ -145,7 +152,6 @@ func (p *Process) commandLocked(more []string) (env, argv []string, err error) {
 	if o.Lease > 0 {
 		env = append(env, "ROOKERY_LEASE="+o.Lease.String())
 	}
-	program := func(name string) string { return filepath.Join(o.Bin, name) }
 	switch p.Role {
 	case Relay:
 		env, argv = append(env, o.RelayEnv...), []string{program("rookery"), "relay"}
@@ -153,13 +159,15 @@ func (p *Process) commandLocked(more []string) (env, argv []string, err error) {
 		env, argv = append(env, o.WorkerEnv...), []string{program("worker")}
 	case Producer:
 		argv = []string{program("producer")}
-	case API:
+	case API, Serve:
 		if p.http == "" {
 			if p.http, err = QuietPort(); err != nil {
 				return nil, nil, err
 			}
+			s.aim(Server(p.Name), p.http)
 		}
 		env, argv = append(env, o.RelayEnv...), []string{program("rookery"), "serve", "--http", p.http}
+	case Client: // above
 	}
 	return append(env, more...), argv, nil
 }

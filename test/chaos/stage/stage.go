@@ -39,6 +39,7 @@ type Options struct {
 	Seed     uint64    // of the producers; a run that is repeated produces the same jobs
 
 	Relays, Workers, Producers int
+	Servers, Clients           int     // `rookery serve`, and who leases jobs from them over HTTP
 	API                        bool    // `rookery serve` (a relay too), and one more producer, that posts to it
 	Slots                      int     // of each worker; 0 means 20
 	Rate                       float64 // jobs a second, all producers together; 0 means 150
@@ -53,6 +54,7 @@ type Options struct {
 	AOF       bool
 	RelayEnv  []string // NAME=value for every relay
 	WorkerEnv []string // for every worker
+	ClientEnv []string // for every client
 }
 
 // Stage is one run's world. Its methods are safe for concurrent use, except that
@@ -79,10 +81,10 @@ type Stage struct {
 	look     func(ctx context.Context) (redis.UniversalClient, error)
 }
 
-// Server is one of the two servers a link leads to.
+// Server is what a link leads to: Postgres, Redis, or a `rookery serve` by its name.
 type Server string
 
-// The servers.
+// The servers that all others need.
 const (
 	Postgres Server = "postgres"
 	Redis    Server = "redis"

@@ -6,6 +6,7 @@
 //   - what was rolled back, or never offered, is not there and has not run;
 //   - a dispatch_id runs a job at most once, and ends at most once;
 //   - what is recorded as completed or failed, a run of that very dispatch returned;
+//   - what a client was told of its lease is what Postgres accepted of that dispatch;
 //   - every further run of a job has a cause: the job asked for it by failing, or a
 //     fault of the history hit the process that ran it before;
 //   - failure_count is what the job asked for: a crash eats no retry;
@@ -135,6 +136,7 @@ func Check(f *Facts) *Report {
 	w.runsOnce()
 	w.outcomes()
 	w.again()
+	w.clients()
 	w.samples()
 	for _, what := range slices.Sorted(maps.Keys(f.Left)) {
 		if n := f.Left[what]; n != 0 {
@@ -224,7 +226,7 @@ func read(f *Facts) *work {
 			w.faults = append(w.faults, fault{cause: a.Cause, target: a.Target, from: a})
 		case history.Lifted:
 			w.lift(a)
-		case history.Up, history.Killed, history.Frozen, history.Thawed, history.Ended, history.Sample, history.Stopped:
+		case history.Settled, history.Up, history.Killed, history.Frozen, history.Thawed, history.Ended, history.Sample, history.Stopped:
 		}
 	}
 	for i := range w.faults {
