@@ -206,6 +206,72 @@ func TestPull_ExtendedElsewhere(t *testing.T) {
 	}
 }
 
+// Who leases over HTTP is in the list of workers, with what it has, and takes no more when
+// it is told to be quiet, whether it looks at the heartbeat's answer or not.
+func TestPull_ClientsAreListedAndQuietened(t *testing.T) {
+	t.Parallel()
+	base, _ := pullServer(t, rookery.Config{DatabaseURL: devtest.Postgres(t), RedisURL: devtest.Redis(t)})
+	id, path, token := lease(t, base)
+	beat := func() map[string]any {
+		t.Helper()
+		key := map[string]any{"lease_id": strings.TrimPrefix(path, "/v1/leases/"), "lease_token": token["lease_token"]}
+		status, a := call(t, base+"/v1/workers/w/heartbeat", map[string]any{"leases": []any{key}})
+		if status != 200 {
+			t.Fatalf("heartbeat = %d %v", status, a)
+		}
+		return a
+	}
+	devtest.Until(t, time.Minute, "the client to be listed", func() (bool, error) {
+		beat()
+		resp, err := http.Get(base + "/v1/workers") //nolint:noctx // a test's
+		if err != nil {
+			return false, err
+		}
+		defer resp.Body.Close()
+		var list struct {
+			Data []job.ProcessState
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+			return false, err
+		}
+		for _, p := range list.Data {
+			if p.ID == "w" && p.Role == job.RoleClient {
+				return p.Host == "127.0.0.1" && len(p.Queues) == 1 && p.Queues[0] == "pull" && len(p.Running) == 1 && p.Running[0].ID == id, nil
+			}
+		}
+		return false, nil
+	})
+	quieten := func(quiet bool) {
+		t.Helper()
+		if status, a := call(t, base+"/v1/workers/w/quiet", map[string]bool{"quiet": quiet}); status != 200 {
+			t.Fatalf("quiet = %d %v", status, a)
+		}
+		devtest.Until(t, time.Minute, "the heartbeat's answer to say so", func() (bool, error) { return beat()["quiet"] == quiet, nil })
+	}
+	quieten(true)
+	if status, a := call(t, base+"/v1/jobs", map[string]any{"queue_name": "pull", "kind": "k", "payload": map[string]int{"n": 1}}); status != 201 {
+		t.Fatalf("insert = %d %v", status, a)
+	}
+	ask := func(worker string) int {
+		t.Helper()
+		_, a := call(t, base+"/v1/queues/pull/lease", map[string]any{"worker_id": worker, "wait": "2s"})
+		jobs, _ := a["jobs"].([]any)
+		return len(jobs)
+	}
+	if n := ask("w"); n != 0 {
+		t.Errorf("a quiet client leased %d jobs, want none", n)
+	}
+	if status, a := call(t, base+path+"/ack", token); status != 200 {
+		t.Errorf("ack of a quiet client = %d %v, want it taken", status, a)
+	}
+	devtest.Until(t, time.Minute, "another client to get the job", func() (bool, error) { return ask("v") == 1, nil })
+	quieten(false)
+	if status, a := call(t, base+"/v1/jobs", map[string]any{"queue_name": "pull", "kind": "k", "payload": map[string]int{"n": 1}}); status != 201 {
+		t.Fatalf("insert = %d %v", status, a)
+	}
+	devtest.Until(t, time.Minute, "it to lease again", func() (bool, error) { return ask("w") == 1, nil })
+}
+
 // The answers about leases are what the document says; TestAPI_AnswersAsItsDocumentSays
 // has all others.
 func TestPull_AnswersAsItsDocumentSays(t *testing.T) {

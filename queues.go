@@ -86,8 +86,20 @@ func (j *Jobs) addWindows(ctx context.Context, stats []job.QueueStats) {
 }
 
 // Processes lists relays and workers, with what workers say of themselves in Redis when
-// that answers; an empty role means both.
+// that answers, and clients, which are workers over HTTP; an empty role means all.
 func (j *Jobs) Processes(ctx context.Context, role string) ([]job.ProcessState, error) {
+	if role == job.RoleClient {
+		return j.store.Clients(ctx)
+	}
+	found, err := j.processes(ctx, role)
+	if err != nil || role != "" {
+		return found, err
+	}
+	clients, err := j.store.Clients(ctx)
+	return append(found, clients...), err
+}
+
+func (j *Jobs) processes(ctx context.Context, role string) ([]job.ProcessState, error) {
 	found, err := j.store.Processes(ctx, role)
 	if err != nil || len(found) == 0 {
 		return found, err

@@ -58,7 +58,7 @@ func (s *Store) Clone(ctx context.Context, id int64) (clone int64, err error) {
 // age; an empty role means both. Bad input is a [*job.FieldError].
 func (s *Store) Processes(ctx context.Context, role string) ([]job.ProcessState, error) {
 	if role != "" && role != "relay" && role != "worker" {
-		return nil, &job.FieldError{Field: "role", Problem: fmt.Sprintf("is %.40q, must be relay or worker", role)}
+		return nil, &job.FieldError{Field: "role", Problem: fmt.Sprintf("is %.40q, must be relay, worker or client", role)}
 	}
 	out := []job.ProcessState{}
 	err := s.seeing(ctx, "list processes", func(q *query.Queries) error {

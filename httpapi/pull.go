@@ -26,8 +26,8 @@ type Puller interface {
 	Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, error)
 	// Settle does what a client wants with a lease; once it returns Postgres has it.
 	Settle(ctx context.Context, op job.LeaseOp) (job.LeaseResult, error)
-	// Beat extends leases and says which are over.
-	Beat(ctx context.Context, leases []job.LeaseKey) (job.LeaseReport, error)
+	// Beat extends leases and says which are over, and whether the client is to be quiet.
+	Beat(ctx context.Context, by job.Caller, leases []job.LeaseKey) (job.LeaseReport, error)
 }
 
 const (
@@ -96,6 +96,7 @@ func (s *Server) leaseRequest(ctx context.Context, r request) (job.LeaseRequest,
 	if err != nil {
 		return l, err
 	}
+	l.Address = s.actor(ctx).IP
 	if l.QueueName = r.name; job.CheckQueueName(r.name) != nil {
 		return l, invalidParameter("name", "must be a queue's: 1 to 100 letters, digits and _ . : -")
 	}
@@ -205,7 +206,7 @@ func (s *Server) beatLeases(ctx context.Context, r request) (answer, error) {
 			hidden = append(hidden, k.ID)
 		}
 	}
-	report, err := s.o.Pull.Beat(ctx, seen)
+	report, err := s.o.Pull.Beat(ctx, job.Caller{WorkerID: id, Address: s.actor(ctx).IP}, seen)
 	if err != nil {
 		return answer{}, leaseProblem(err)
 	}

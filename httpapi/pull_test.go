@@ -20,6 +20,7 @@ type fakePull struct {
 	asked  []job.LeaseRequest
 	ops    []job.LeaseOp
 	beaten []job.LeaseKey
+	by     job.Caller
 }
 
 func (f *fakePull) Run(ctx context.Context) error { <-ctx.Done(); return nil }
@@ -37,9 +38,9 @@ func (f *fakePull) Settle(_ context.Context, op job.LeaseOp) (job.LeaseResult, e
 	return job.LeaseResult{Status: job.Completed}, f.err
 }
 
-func (f *fakePull) Beat(_ context.Context, leases []job.LeaseKey) (job.LeaseReport, error) {
-	f.beaten = leases
-	return job.LeaseReport{Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}, f.err
+func (f *fakePull) Beat(_ context.Context, by job.Caller, leases []job.LeaseKey) (job.LeaseReport, error) {
+	f.beaten, f.by = leases, by
+	return job.LeaseReport{Quiet: true, Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}, f.err
 }
 
 func leaseOf(queue string) string {
@@ -58,20 +59,23 @@ func TestPull_ReadsRequests(t *testing.T) {
 		{"/v1/leases/" + id + "/extend", `{"lease_token":"t","lease":"30s"}`, `{"status":"completed"}`},
 		{"/v1/leases/" + id + "/release", `{"lease_token":"t"}`, `{"status":"completed"}`},
 		{"/v1/leases/batch", `{"ops":[{"op":"ack","lease_id":"` + id + `","lease_token":"t"},{"op":"ack","lease_id":"x","lease_token":"t"}]}`, `{"results":[{"lease_id":"` + id + `","status":"completed"},{"lease_id":"x","code":"lease_not_found"`},
-		{"/v1/workers/w%201/heartbeat", `{"leases":[{"lease_id":"` + id + `","lease_token":"t"}]}`, `{"cancelled":[],"lost":[],"elsewhere":[]}`},
+		{"/v1/workers/w%201/heartbeat", `{"leases":[{"lease_id":"` + id + `","lease_token":"t"}]}`, `{"cancelled":[],"lost":[],"quiet":true,"elsewhere":[]}`},
 	} {
 		if w := post(s, c.path, c.body); w.Code != http.StatusOK || !strings.HasPrefix(w.Body.String(), c.want) {
 			t.Errorf("POST %s %s = %d %s, want 200 %s", c.path, c.body, w.Code, w.Body, c.want)
 		}
 	}
-	wait := 5 * time.Second
+	wait, caller := 5*time.Second, job.Caller{WorkerID: "w", Address: "192.0.2.1"}
 	key := job.LeaseKey{ID: id, Token: "t"}
-	if diff := cmp.Diff([]job.LeaseRequest{{QueueName: "q", WorkerID: "w", Max: 7, Wait: 20 * time.Second, Lease: time.Minute}, {QueueName: "q", WorkerID: "w", Max: 1, Lease: 20 * time.Second}}, f.asked); diff != "" {
+	if diff := cmp.Diff([]job.LeaseRequest{{QueueName: "q", Caller: caller, Max: 7, Wait: 20 * time.Second, Lease: time.Minute}, {QueueName: "q", Caller: caller, Max: 1, Lease: 20 * time.Second}}, f.asked); diff != "" {
 		t.Errorf("asked for (-want +got):\n%s", diff)
 	}
 	ops := []job.LeaseOp{{Verb: job.LeaseAck, LeaseKey: key}, {Verb: job.LeaseNack, LeaseKey: key, Error: "E: m", RetryIn: &wait}, {Verb: job.LeaseExtend, LeaseKey: key, Lease: 30 * time.Second}, {Verb: job.LeaseRelease, LeaseKey: key}, {Verb: job.LeaseAck, LeaseKey: key}}
 	if diff := cmp.Diff(ops, f.ops); diff != "" {
 		t.Errorf("settled (-want +got):\n%s", diff)
+	}
+	if want := (job.Caller{WorkerID: "w 1", Address: caller.Address}); f.by != want {
+		t.Errorf("beaten by %+v, want %+v", f.by, want)
 	}
 	if diff := cmp.Diff([]job.LeaseKey{key}, f.beaten); diff != "" {
 		t.Errorf("beaten (-want +got):\n%s", diff)

@@ -39,10 +39,10 @@ var (
 // LeaseRequest asks for jobs of a queue.
 type LeaseRequest struct {
 	QueueName string
-	WorkerID  string        // who asks, for people
-	Max       int           // jobs, 1 to MaxLeaseJobs
-	Wait      time.Duration // for the first of them
-	Lease     time.Duration // how long the client may be silent
+	Caller
+	Max   int           // jobs, 1 to MaxLeaseJobs
+	Wait  time.Duration // for the first of them
+	Lease time.Duration // how long the client may be silent
 }
 
 // LeasedJob is a job that a client may run until ExpiresAt. Its JSON is the answer over
@@ -101,6 +101,7 @@ type LeaseResult struct {
 type LeaseReport struct {
 	Cancelled []string `json:"cancelled"` // somebody called the job off
 	Lost      []string `json:"lost"`
+	Quiet     bool     `json:"quiet"`     // the client is to lease no more, and to finish what it has
 	Elsewhere []string `json:"elsewhere"` // neither extended nor known to be over: see ErrLeaseElsewhere, ErrUnavailable
 }
 

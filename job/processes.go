@@ -6,7 +6,7 @@ import "time"
 // itself in Redis.
 type ProcessState struct {
 	ID        string           `json:"id"`
-	Role      string           `json:"role"` // relay or worker
+	Role      string           `json:"role"` // relay, worker or client
 	Host      string           `json:"host"`
 	PID       int              `json:"pid"`
 	StartedAt time.Time        `json:"started_at"`

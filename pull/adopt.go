@@ -34,14 +34,14 @@ type adoption struct {
 }
 
 // adopt has this server keep a lease alive that another gave, or that has ended here,
-// for d from now; 0: as long as its id says. Errors: [job.ErrLeaseLost], the attempt is over;
+// for d from now; 0: as long as its id says. by is the client, if known. Errors: [job.ErrLeaseLost], the attempt is over;
 // [job.ErrCancelled], it was called off; [job.ErrLeaseElsewhere]; those of [Hub.Lease];
 // and [job.ErrUnavailable], it cannot be known or done now.
-func (h *Hub) adopt(ctx context.Context, name job.LeaseName, d time.Duration) (until time.Time, err error) {
+func (h *Hub) adopt(ctx context.Context, name job.LeaseName, d time.Duration, by string) (until time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, adoptTime)
 	defer cancel()
 	for {
-		until, err = h.adoptOnce(ctx, name, d)
+		until, err = h.adoptOnce(ctx, name, d, by)
 		if !errors.Is(err, job.ErrUnavailable) {
 			break
 		}
@@ -66,7 +66,7 @@ func adoptedOf(err error) string {
 	return "failed"
 }
 
-func (h *Hub) adoptOnce(ctx context.Context, name job.LeaseName, d time.Duration) (until time.Time, err error) {
+func (h *Hub) adoptOnce(ctx context.Context, name job.LeaseName, d time.Duration, by string) (until time.Time, err error) {
 	s, err := h.store.LeaseStanding(ctx, name.Ref)
 	switch {
 	case errors.Is(err, job.ErrNotFound): // deleted meanwhile
@@ -80,7 +80,7 @@ func (h *Hub) adoptOnce(ctx context.Context, name job.LeaseName, d time.Duration
 	case s.Moved:
 		return until, job.ErrLeaseElsewhere
 	}
-	a, mine, err := h.beginAdoption(name, d)
+	a, mine, err := h.beginAdoption(name, d, by)
 	switch {
 	case err != nil:
 		return until, err
@@ -110,7 +110,7 @@ func (h *Hub) adoptOnce(ctx context.Context, name job.LeaseName, d time.Duration
 
 // beginAdoption notes that a lease is being adopted. mine: by the caller; else by somebody
 // else, or with a nil adoption nobody, because it lives.
-func (h *Hub) beginAdoption(name job.LeaseName, d time.Duration) (a *adoption, mine bool, err error) {
+func (h *Hub) beginAdoption(name job.LeaseName, d time.Duration, by string) (a *adoption, mine bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l := h.leases[name.Ref]; l != nil && l.end == "" {
@@ -128,7 +128,7 @@ func (h *Hub) beginAdoption(name job.LeaseName, d time.Duration) (a *adoption, m
 	}
 	desk.asked = time.Now()
 	l := newLease(desk, nil, name)
-	l.extended = true
+	l.extended, l.client = true, by
 	if d > 0 {
 		l.expires = time.Now().Add(d)
 	}

@@ -13,9 +13,10 @@ import (
 const adoptMost = 16
 
 // Beat extends leases, each by the time it was asked for, and says which of them are
-// over. What could be neither extended nor called over is in Elsewhere. The error is that
+// over, and whether the client, who is only known for people to see, is to lease no more. What could be neither extended nor called over is in Elsewhere. The error is that
 // of Postgres, when the tokens cannot be read without it.
-func (h *Hub) Beat(ctx context.Context, leases []job.LeaseKey) (job.LeaseReport, error) {
+func (h *Hub) Beat(ctx context.Context, by job.Caller, leases []job.LeaseKey) (job.LeaseReport, error) {
+	quiet := h.hear(by, "")
 	told := make([]error, len(leases))
 	var adopting sync.WaitGroup
 	defer adopting.Wait()
@@ -41,12 +42,12 @@ func (h *Hub) Beat(ctx context.Context, leases []job.LeaseKey) (job.LeaseReport,
 			continue // it stays elsewhere
 		}
 		adopting.Go(func() {
-			_, told[i] = h.adopt(trying, name, 0)
+			_, told[i] = h.adopt(trying, name, 0, by.WorkerID)
 			<-places
 		})
 	}
 	adopting.Wait()
-	r := job.LeaseReport{Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}
+	r := job.LeaseReport{Quiet: quiet, Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}
 	for i, err := range told {
 		id := leases[i].ID
 		switch {

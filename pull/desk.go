@@ -27,6 +27,7 @@ type desk struct {
 
 // waiter is one request for jobs.
 type waiter struct {
+	client string
 	max    int
 	lease  time.Duration
 	got    []*lease
@@ -70,6 +71,7 @@ func (d *desk) hand(j *workers.Job) *lease {
 		w.max = 1
 	}
 	l := newLease(d, j, job.LeaseName{QueueName: d.queue, Ref: j.Ref(), Length: w.lease})
+	l.client = w.client
 	w.got = append(w.got, l)
 	h.holdLocked(l)
 	if len(w.got) == w.max {

@@ -16,6 +16,20 @@ import (
 
 // Store is Postgres, for what the workers do not do.
 type Store interface {
+	Attempts
+	Callers
+}
+
+// Callers is the list of those who ask for jobs, for people.
+type Callers interface {
+	// BeatClients says who came to a server lately, and returns those that are to be quiet.
+	BeatClients(ctx context.Context, server string, clients []job.Client) (quiet []string, err error)
+	// ForgetClients forgets who was silent for an hour.
+	ForgetClients(ctx context.Context) error
+}
+
+// Attempts is what became of those that are leased, and what proves a lease.
+type Attempts interface {
 	// Reconcile is as in [workers.Outcomes].
 	Reconcile(ctx context.Context, workerID string, outcomes []job.Outcome) ([]job.Verdict, error)
 	// LeaseStanding returns what became of an attempt, or [job.ErrNotFound].
@@ -61,7 +75,8 @@ type Hub struct {
 	desks    map[string]*desk
 	leases   map[job.Ref]*lease // those that live, and those in ended
 	adopting map[job.Ref]*adoption
-	ended    []*lease // in order of their end
+	clients  map[string]*client // by worker_id
+	ended    []*lease           // in order of their end
 	live     int
 	waiters  int
 	serial   int
@@ -85,7 +100,7 @@ func New(store Store, hire Hire, o Options) (*Hub, error) {
 	}
 	h := &Hub{
 		store: store, hire: hire, o: o, keys: &keyring{read: store.SealKeys}, opening: make(chan *desk), running: make(chan struct{}), closing: make(chan struct{}),
-		desks: map[string]*desk{}, leases: map[job.Ref]*lease{}, adopting: map[job.Ref]*adoption{},
+		desks: map[string]*desk{}, leases: map[job.Ref]*lease{}, adopting: map[job.Ref]*adoption{}, clients: map[string]*client{},
 	}
 	var err error
 	if h.m, err = newMetrics(o.Registerer, h); err != nil {
@@ -102,6 +117,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	close(h.running)
 	var working sync.WaitGroup
 	defer working.Wait()
+	working.Go(func() { h.tellClients(ctx) })
 	t := time.NewTicker(idleTime / 4)
 	defer t.Stop()
 	for {
@@ -183,7 +199,11 @@ func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, e
 	if err := h.awaitRun(ctx); err != nil {
 		return nil, err
 	}
-	w := &waiter{max: r.Max, lease: r.Lease, filled: make(chan struct{}, 1)}
+	if h.hear(r.Caller, r.QueueName) { // it is to lease no more
+		h.await(ctx, &waiter{}, r.Wait)
+		return nil, ctx.Err()
+	}
+	w := &waiter{client: r.WorkerID, max: r.Max, lease: r.Lease, filled: make(chan struct{}, 1)}
 	d, err := h.enter(r.QueueName, w)
 	if err != nil {
 		return nil, err

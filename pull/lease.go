@@ -11,10 +11,11 @@ import (
 
 // lease is a client's right to one attempt, which a worker of this server holds.
 type lease struct {
-	hub  *Hub
-	desk *desk
-	name job.LeaseName
-	job  *workers.Job // nil: it is being adopted
+	hub    *Hub
+	desk   *desk
+	name   job.LeaseName
+	job    *workers.Job // nil: it is being adopted
+	client string       // its worker_id, as far as it is known here
 
 	// Guarded by hub.mu.
 	expires  time.Time

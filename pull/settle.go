@@ -51,7 +51,7 @@ func (h *Hub) Settle(ctx context.Context, op job.LeaseOp) (job.LeaseResult, erro
 func (h *Hub) extend(ctx context.Context, name job.LeaseName, d time.Duration) (until time.Time, err error) {
 	until, err = h.extendHere(name, d)
 	if errors.Is(err, job.ErrLeaseElsewhere) {
-		return h.adopt(ctx, name, d)
+		return h.adopt(ctx, name, d, "")
 	}
 	return until, err
 }

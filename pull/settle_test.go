@@ -15,6 +15,7 @@ import (
 
 // truth is Postgres with one job.
 type truth struct {
+	Callers
 	job.Job
 	reconciled []job.Outcome
 }

@@ -18,9 +18,16 @@ SELECT coalesce(q.name, '') AS name, coalesce(q.epoch, 0)::bigint AS epoch, beat
 FROM beat
 LEFT JOIN outbox.queues AS q ON true;
 
--- name: SetQuiet :execrows
--- Has a worker take no more jobs, or take them again; it knows with its next beat.
-UPDATE outbox.processes AS p SET quiet = @quiet WHERE p.id = @id AND p.role = 'worker';
+-- name: SetQuiet :one
+-- Has a worker take no more jobs, or take them again; it knows with its next beat. One
+-- over HTTP is told by every server that it asks.
+WITH process AS (
+    UPDATE outbox.processes AS p SET quiet = @quiet WHERE p.id = @id AND p.role = 'worker' RETURNING p.id
+),
+client AS (
+    UPDATE outbox.clients AS c SET quiet = @quiet WHERE c.id = @id RETURNING c.id
+)
+SELECT (SELECT count(*) FROM process) + (SELECT count(*) FROM client) AS workers;
 
 -- name: RetireProcess :exec
 DELETE FROM outbox.processes AS p WHERE p.id = @id;

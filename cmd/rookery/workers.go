@@ -15,7 +15,7 @@ func workersCommand(s *settings) *cobra.Command {
 	workers := group(&cobra.Command{Use: "workers", Short: "Look at relays and workers, keep workers from taking jobs"})
 	var role string
 	list := &cobra.Command{
-		Use: "list [--role relay|worker]", Short: "List the processes that have said within the hour that they live", Args: noArgs,
+		Use: "list [--role relay|worker|client]", Short: "List the processes that have said within the hour that they live", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
 				found, err := jobs.Processes(ctx, role)
@@ -32,7 +32,7 @@ func workersCommand(s *settings) *cobra.Command {
 			})
 		},
 	}
-	list.Flags().StringVar(&role, "role", "", "relay or worker; both unless given")
+	list.Flags().StringVar(&role, "role", "", "relay, worker or client (a worker over HTTP); all unless given")
 	workers.AddCommand(list, workersQuiet(s))
 	return workers
 }

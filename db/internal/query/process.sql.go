@@ -97,8 +97,14 @@ func (q *Queries) RetireSilentProcesses(ctx context.Context) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
-const setQuiet = `-- name: SetQuiet :execrows
-UPDATE outbox.processes AS p SET quiet = $1 WHERE p.id = $2 AND p.role = 'worker'
+const setQuiet = `-- name: SetQuiet :one
+WITH process AS (
+    UPDATE outbox.processes AS p SET quiet = $1 WHERE p.id = $2 AND p.role = 'worker' RETURNING p.id
+),
+client AS (
+    UPDATE outbox.clients AS c SET quiet = $1 WHERE c.id = $2 RETURNING c.id
+)
+SELECT (SELECT count(*) FROM process) + (SELECT count(*) FROM client) AS workers
 `
 
 type SetQuietParams struct {
@@ -106,11 +112,11 @@ type SetQuietParams struct {
 	ID    string
 }
 
-// Has a worker take no more jobs, or take them again; it knows with its next beat.
-func (q *Queries) SetQuiet(ctx context.Context, arg SetQuietParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setQuiet, arg.Quiet, arg.ID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// Has a worker take no more jobs, or take them again; it knows with its next beat. One
+// over HTTP is told by every server that it asks.
+func (q *Queries) SetQuiet(ctx context.Context, arg SetQuietParams) (int32, error) {
+	row := q.db.QueryRow(ctx, setQuiet, arg.Quiet, arg.ID)
+	var workers int32
+	err := row.Scan(&workers)
+	return workers, err
 }
