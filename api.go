@@ -163,6 +163,12 @@ func notInserted(err error) error { return fmt.Errorf("%w: %w", job.ErrNotInsert
 // Job returns one job, or [job.ErrNotFound].
 func (j *Jobs) Job(ctx context.Context, id int64) (job.Job, error) { return j.store.Job(ctx, id) }
 
+// JobOf is [Jobs.Job] for somebody who may see some queues: names, or beginnings that end in
+// *; none: all.
+func (j *Jobs) JobOf(ctx context.Context, id int64, queues []string) (job.Job, error) {
+	return j.store.JobOf(ctx, id, queues)
+}
+
 // Attempts returns a job's attempts that did not simply succeed.
 func (j *Jobs) Attempts(ctx context.Context, id int64) ([]job.Attempt, error) {
 	return j.store.Attempts(ctx, id)

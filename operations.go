@@ -67,7 +67,8 @@ func (j *Jobs) Operation(ctx context.Context, id int64) (job.Operation, error) {
 
 // Operations lists the newest operations, up to limit of them.
 func (j *Jobs) Operations(ctx context.Context, limit int) ([]job.Operation, error) {
-	return j.store.Operations(ctx, 0, limit)
+	page, err := j.store.Operations(ctx, job.OperationFilter{Limit: limit})
+	return page.Operations, err
 }
 
 // CancelOperation ends an operation before its time; false: it was over.

@@ -128,11 +128,13 @@ type house struct{ *Jobs }
 func (h house) Ahead(ctx context.Context, j job.Job) (int64, error) { return h.store.Ahead(ctx, j) }
 
 // CountDead is [db.Store.CountDead].
-func (h house) CountDead(ctx context.Context) (int64, error) { return h.store.CountDead(ctx) }
+func (h house) CountDead(ctx context.Context, queues []string) (int64, error) {
+	return h.store.CountDead(ctx, queues)
+}
 
 // DeadGroups is [db.Store.DeadGroups].
-func (h house) DeadGroups(ctx context.Context) ([]job.DeadGroup, error) {
-	return h.store.DeadGroups(ctx)
+func (h house) DeadGroups(ctx context.Context, queues []string) ([]job.DeadGroup, error) {
+	return h.store.DeadGroups(ctx, queues)
 }
 
 // Queues is [Jobs.Queues], where counting stops sooner: beyond it stands what the relays

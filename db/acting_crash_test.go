@@ -49,9 +49,9 @@ func changesOf(ctx context.Context, ids []int64) []changeOf {
 			return err
 		}, `SELECT count(*) = 1 FROM outbox.operations`},
 		{"operation.cancel", func(s *db.Store) error {
-			begun, err := s.Operations(ctx, 0, 1)
+			begun, err := s.Operations(ctx, job.OperationFilter{Limit: 1})
 			if err == nil {
-				_, _, err = s.CancelOperation(ctx, people, begun[0].ID)
+				_, _, err = s.CancelOperation(ctx, people, begun.Operations[0].ID)
 			}
 			return err
 		}, `SELECT status = 'cancelled' FROM outbox.operations`},

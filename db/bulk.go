@@ -15,7 +15,8 @@ const auditIDs = 150
 
 // ChangeMany does one thing to up to [job.MaxBulk] jobs, and says what became of each, by
 // their ids, each once. Jobs that are in another status already are left alone, so it may
-// be sent again. It takes a transaction for every [job.BulkBatch], each with its lines
+// be sent again. Jobs of queues that who may not act on are answered as if they were not
+// there, and are not touched. It takes a transaction for every [job.BulkBatch], each with its lines
 // in outbox.audit: after an error, those before it are done.
 func (s *Store) ChangeMany(ctx context.Context, who job.Actor, action job.Action, ids []int64) ([]job.Changed, error) {
 	if len(ids) > job.MaxBulk {
@@ -37,7 +38,11 @@ func (s *Store) ChangeMany(ctx context.Context, who job.Actor, action job.Action
 }
 
 func (s *Store) changePart(ctx context.Context, q *query.Queries, who job.Actor, action job.Action, ids []int64) ([]job.Changed, error) {
-	done, err := changeJobs(ctx, q, action, ids)
+	seen, err := visible(ctx, q, who, ids)
+	if err != nil {
+		return nil, err
+	}
+	done, err := changeJobs(ctx, q, action, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +57,7 @@ func (s *Store) changePart(ctx context.Context, q *query.Queries, who job.Actor,
 			return nil, err
 		}
 	}
-	rows, err := q.StatusesOf(ctx, ids)
+	rows, err := q.StatusesOf(ctx, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +71,22 @@ func (s *Store) changePart(ctx context.Context, q *query.Queries, who job.Actor,
 		out[i] = job.Changed{ID: id, Done: yes, Status: statuses[id]}
 	}
 	return out, nil
+}
+
+// visible returns those of some jobs that who may act on. A job never goes to another
+// queue, so what is done next finds the same.
+func visible(ctx context.Context, q *query.Queries, who job.Actor, ids []int64) ([]int64, error) {
+	if len(who.Queues) == 0 {
+		return ids, nil
+	}
+	rows, err := q.QueuesOfJobs(ctx, ids)
+	seen := []int64{} // NULL is no array
+	for _, r := range rows {
+		if who.Sees(r.QueueName) {
+			seen = append(seen, r.ID)
+		}
+	}
+	return seen, err
 }
 
 // changeJobs returns the ids of those jobs that it changed.

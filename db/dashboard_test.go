@@ -14,11 +14,11 @@ func TestDeadGroups_ByHowTheyDied(t *testing.T) {
 		buried AS (INSERT INTO outbox.dead_letters (job_id, queue_name, kind, reason) SELECT id, queue_name, kind, 'exhausted' FROM outbox.jobs),
 		dead AS (UPDATE outbox.jobs SET status = 'dead', finished_at = now(), last_error = 'smtp 421 id ' || id || E'\nin line 7' RETURNING id)
 		SELECT max(id) FROM dead`)
-	groups, err := w.DeadGroups(t.Context())
+	groups, err := w.DeadGroups(t.Context(), nil)
 	if err != nil || len(groups) != 1 || groups[0].Jobs != 11 || groups[0].Error != "smtp # id #" || groups[0].ExampleID != last {
 		t.Errorf("DeadGroups = %+v, %v, want one of 11", groups, err)
 	}
-	if n, err := w.CountDead(t.Context()); err != nil || n != 11 {
+	if n, err := w.CountDead(t.Context(), nil); err != nil || n != 11 {
 		t.Errorf("CountDead = %d, %v, want 11", n, err)
 	}
 }

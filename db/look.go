@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
 )
@@ -21,9 +23,23 @@ func (s *Store) seeing(ctx context.Context, verb string, run func(*query.Queries
 
 // Job returns one job with its payload, or [job.ErrNotFound]. A user who may not see
 // payloads, such as one of rookery_readonly, gets it without payload and headers.
-func (s *Store) Job(ctx context.Context, id int64) (job.Job, error) {
+func (s *Store) Job(ctx context.Context, id int64) (job.Job, error) { return s.JobOf(ctx, id, nil) }
+
+// JobOf is [Store.Job] for somebody who may see some queues: names, or beginnings that end
+// in *; none: all. A job of another is [job.ErrNotFound], which takes as long whatever its
+// payload: nothing but its queue is read.
+func (s *Store) JobOf(ctx context.Context, id int64, queues []string) (job.Job, error) {
 	var out job.Job
 	err := s.seeing(ctx, "get job", func(q *query.Queries) error {
+		if len(queues) > 0 {
+			queue, err := q.QueueOfJob(ctx, id)
+			if err == nil && !job.MatchQueue(queues, queue) {
+				err = pgx.ErrNoRows
+			}
+			if err != nil {
+				return err
+			}
+		}
 		row, err := q.GetJob(ctx, id)
 		if hidden(err) {
 			out, err = jobFacts(ctx, q, id)

@@ -14,16 +14,28 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
+// maxFilter is how many bytes a filter may have, but for the spaces that Postgres puts into
+// it: behind each of its fields, and behind each queue.
+const maxFilter = 4096 - 32
+
 // StartOperation begins an action on the jobs that a filter finds, and records who did.
-// With a holder that process works at it; without, whoever takes it up. The error is a
-// [*job.FieldError], or [job.ErrTooMany].
+// With a holder that process works at it; without, whoever takes it up. It finds jobs of
+// who's queues only, now and later. The error is a [*job.FieldError], [job.ErrTooMany], or
+// [job.ErrNotFound] for a queue that is not who's.
 func (s *Store) StartOperation(ctx context.Context, who job.Actor, action job.Action, l job.Listing, holder string) (o job.Operation, err error) {
 	if err := job.CheckBulk(action, l); err != nil {
 		return o, err
 	}
+	l, ok := l.Bind(who.Queues)
+	if !ok {
+		return o, fmt.Errorf("start operation: %w", job.ErrNotFound)
+	}
 	filter, err := json.Marshal(l)
 	if err != nil {
 		return o, fmt.Errorf("write filter: %w", err)
+	}
+	if len(filter)+2*len(l.Queues) > maxFilter {
+		return o, &job.FieldError{Field: "queue_name", Problem: "is needed: the key is for too many queues for one operation"}
 	}
 	full := false
 	err = s.changing(ctx, "start operation", func(q *query.Queries) (job.Change, bool, error) {
@@ -56,33 +68,68 @@ func (s *Store) Operation(ctx context.Context, id int64) (o job.Operation, err e
 	return o, err
 }
 
-// Operations lists operations, the newest first: up to limit with ids below before, 0
-// meaning from the newest.
-func (s *Store) Operations(ctx context.Context, before int64, limit int) ([]job.Operation, error) {
+// Operations lists operations, the newest first. It looks at [job.OperationsCap] of them
+// at most.
+func (s *Store) Operations(ctx context.Context, f job.OperationFilter) (job.OperationPage, error) {
+	var p job.OperationPage
+	err := s.seeing(ctx, "list operations", func(q *query.Queries) error {
+		p = job.OperationPage{Operations: []job.Operation{}}
+		return listOperations(ctx, q, f, &p)
+	})
+	return p, err
+}
+
+// operationsSlice is how many operations are read at once.
+const operationsSlice = 200
+
+func listOperations(ctx context.Context, q *query.Queries, f job.OperationFilter, p *job.OperationPage) error {
+	before := f.Before
 	if before <= 0 {
 		before = maxID
 	}
-	out := []job.Operation{}
-	err := s.seeing(ctx, "list operations", func(q *query.Queries) error {
-		rows, err := q.ListOperations(ctx, query.ListOperationsParams{BeforeID: before, MaxOperations: int32(min(max(limit, 1), 1000))})
+	for looked := 0; looked < job.OperationsCap; looked += operationsSlice {
+		rows, err := q.ListOperations(ctx, query.ListOperationsParams{BeforeID: before, MaxOperations: operationsSlice})
+		if err != nil {
+			return err
+		}
 		for _, row := range rows {
 			o, err := operationOf(query.GetOperationRow(row))
 			if err != nil {
 				return err
 			}
-			out = append(out, o)
+			if !o.Filter.Within(f.Queues) {
+				continue
+			}
+			if len(p.Operations) == f.Limit {
+				p.Next = p.Operations[f.Limit-1].ID
+				return nil
+			}
+			p.Operations = append(p.Operations, o)
 		}
-		return err
-	})
-	return out, err
+		if len(rows) < operationsSlice {
+			return nil
+		}
+		before = rows[len(rows)-1].ID
+	}
+	p.Next = before
+	return nil
 }
 
 // cancelTries is how often a cancel waits, a second each time, for the batch under way.
 const cancelTries = 8
 
 // CancelOperation ends an operation before its time; what it has done stays done. false:
-// it was over. [job.ErrNotFound]: there is none.
+// it was over. [job.ErrNotFound]: there is none, or it is not [job.Listing.Within] who's
+// queues.
 func (s *Store) CancelOperation(ctx context.Context, who job.Actor, id int64) (o job.Operation, cancelled bool, err error) {
+	if len(who.Queues) > 0 { // first: to wait for the batch of another's would tell that there is one
+		if o, err = s.Operation(ctx, id); err == nil && !o.Filter.Within(who.Queues) {
+			err = fmt.Errorf("cancel operation: %w", job.ErrNotFound)
+		}
+		if err != nil {
+			return job.Operation{}, false, err
+		}
+	}
 	for range cancelTries {
 		err = s.changing(ctx, "cancel operation", func(q *query.Queries) (job.Change, bool, error) {
 			rows, err := q.EndOperation(ctx, query.EndOperationParams{ID: id, Status: string(job.OperationCancelled)})

@@ -4,30 +4,39 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/penguinmails/rookery/job"
 )
 
-// bind has a list show the jobs of the caller's queues only. A key for one queue lists
-// that, by its own index. One for several has to name the queue whose ready jobs it
-// wants: those are listed by queue, and the place where a page ends would name a queue
-// of others. The places of other lists are ids and times.
+// bind narrows a filter to the jobs of the caller's queues.
 func (p Principal) bind(l job.Listing) (job.Listing, error) {
-	l.Queues = p.Queues
-	if len(p.Queues) == 0 {
-		return l, nil
-	}
-	if l.QueueName == "" && len(p.Queues) == 1 && !strings.HasSuffix(p.Queues[0], "*") {
-		l.QueueName = p.Queues[0]
-	}
-	if l.QueueName == "" && l.Status == job.FilterReady {
-		return l, invalidParameter("queue_name", "is needed with status=ready and a key that is for several queues")
-	}
-	if l.QueueName != "" && !p.Sees(l.QueueName) {
+	bound, ok := l.Bind(p.Queues)
+	if !ok {
 		return l, foreignQueue(l.QueueName)
 	}
-	return l, nil
+	return bound, nil
+}
+
+// bindList is bind for a list that is shown page by page. A key for several queues has to
+// name the one whose ready jobs it wants: those are listed by queue, and the place where a
+// page ends would name a queue of others. The places of other lists are ids and times.
+func (p Principal) bindList(l job.Listing) (job.Listing, error) {
+	l, err := p.bind(l)
+	if err == nil && len(l.Queues) > 0 && l.Status == job.FilterReady {
+		err = invalidParameter("queue_name", "is needed with status=ready and a key that is for several queues")
+	}
+	return l, err
+}
+
+// workers returns what the caller may know of relays and workers.
+func (p Principal) workers(found []job.ProcessState) []job.ProcessState {
+	seen := []job.ProcessState{}
+	for _, f := range found {
+		if bound, ok := f.Bind(p.Queues); ok {
+			seen = append(seen, bound)
+		}
+	}
+	return seen
 }
 
 // visible returns those of some queues' figures that the caller may see, never nil.

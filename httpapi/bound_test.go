@@ -24,7 +24,8 @@ import (
 const mine, theirs = "mine.a", "theirs.b"
 
 // cell is what a route makes of a key that is for some queues: by default it takes none
-// such. Paths have %q for a queue and %d for a job of it.
+// such. Paths have %q for a queue, %d for a
+// job of it and %o for an operation on it.
 type cell struct {
 	open      bool   // needs no key
 	elsewhere bool   // the answer does not end; another test looks at it
@@ -43,11 +44,14 @@ type cell struct {
 func matrix() map[string]cell {
 	return map[string]cell{
 		"GET /livez": {open: true}, "GET /readyz": {open: true}, "GET /v1/openapi.json": {open: true}, "GET /v1/docs": {open: true},
-		"GET /ui": {open: true}, "GET /ui/*": {open: true}, "POST /ui/*": {open: true}, "GET /ui/stream": {open: true}, // by a session, which no such key begins
+		"GET /ui": {open: true}, "GET /ui/*": {elsewhere: true}, "POST /ui/*": {elsewhere: true}, "GET /ui/stream": {elsewhere: true}, // the dashboard's TestBoundKeys_EveryPage
 		"POST /v1/callback/complete": {open: true}, "POST /v1/callback/fail": {open: true}, "POST /v1/callback/extend": {open: true}, // by an attempt's token
-		"GET /metrics": {}, "GET /v1/workers": {}, "POST /v1/workers/:id/quiet": {},
-		"POST /v1/jobs/bulk": {}, "GET /v1/operations": {}, "GET /v1/operations/:id": {}, "POST /v1/operations/:id/cancel": {},
-		"GET /v1/keys": {admin: true}, "POST /v1/keys": {admin: true}, "DELETE /v1/keys/:id": {admin: true}, "GET /v1/audit": {admin: true},
+		"GET /metrics": {}, "POST /v1/workers/:id/quiet": {},
+		"GET /v1/workers": {filtered: true}, "GET /v1/operations": {filtered: true},
+		"POST /v1/jobs/bulk":             {body: `{"action":"cancel","filter":{"queue_name":"%q"}}`, own: 202, foreign: 403}, // by ids: TestBoundKeys_Bulk
+		"GET /v1/operations/:id":         {path: "/v1/operations/%o", own: 200, foreign: 404},
+		"POST /v1/operations/:id/cancel": {path: "/v1/operations/%o/cancel", own: 200, foreign: 404},
+		"GET /v1/keys":                   {admin: true}, "POST /v1/keys": {admin: true}, "DELETE /v1/keys/:id": {admin: true}, "GET /v1/audit": {admin: true},
 		"GET /v1/spool/:id": {unnamed: true, path: "/v1/spool/01890a5d-ac96-774b-bcce-b302099a8057", own: 404},
 
 		"GET /v1/events": {elsewhere: true}, "GET /v1/events/export": {elsewhere: true}, // TestEvents_ShowAKeyItsQueues
@@ -149,12 +153,32 @@ func (h *house) job(queue, status string) int64 {
 	return id
 }
 
+// operation begins one on a queue, of which nobody takes it up.
+func (h *house) operation(queue string) (id int64) {
+	h.Helper()
+	if err := h.sql.QueryRow(h.Context(), `INSERT INTO outbox.operations (action, filter, principal, up_to_id)
+		VALUES ('cancel', jsonb_build_object('queue_name', $1::text), 'config', 0) RETURNING id`, queue).Scan(&id); err != nil {
+		h.Fatal(err)
+	}
+	return id
+}
+
+// worker has said that it serves these queues.
+func (h *house) worker(id string, queues ...string) {
+	h.Helper()
+	if _, err := h.sql.Exec(h.Context(), `INSERT INTO outbox.processes (id, role, host, pid, epochs)
+		VALUES ($1, 'worker', 'h', 1, (SELECT jsonb_object_agg(q.name, 1) FROM unnest($2::text[]) AS q (name)))`, id, queues); err != nil {
+		h.Fatal(err)
+	}
+}
+
 // what is everything that a change leaves behind.
 func (h *house) what() string {
 	h.Helper()
 	var text string
 	if err := h.sql.QueryRow(h.Context(), `SELECT (SELECT string_agg(j.id || j.status || j.queue_name, ' ' ORDER BY j.id) FROM outbox.jobs AS j)
-		|| (SELECT string_agg(q.name || q.paused || q.window_size, ' ' ORDER BY q.name) FROM outbox.queues AS q)`).Scan(&text); err != nil {
+		|| (SELECT string_agg(q.name || q.paused || q.window_size, ' ' ORDER BY q.name) FROM outbox.queues AS q)
+		|| coalesce((SELECT string_agg(o.id || o.status, ' ' ORDER BY o.id) FROM outbox.operations AS o), '')`).Scan(&text); err != nil {
 		h.Fatal(err)
 	}
 	return text
@@ -166,6 +190,8 @@ func TestBoundKeys_EveryRoute(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	key, cells, there := h.key("mine.*"), matrix(), map[string]bool{}
+	h.worker("worker-of-both", mine, theirs)
+	h.worker("worker-of-"+theirs, theirs)
 	router, ok := h.handler.(*echo.Echo)
 	if !ok {
 		t.Fatalf("the handler is a %T", h.handler)
@@ -195,13 +221,17 @@ func TestBoundKeys_EveryRoute(t *testing.T) {
 
 func (h *house) try(key, method, path string, c cell) {
 	h.Helper()
+	operations := map[string]int64{}
+	if strings.Contains(path, "operations") {
+		operations[mine], operations[theirs] = h.operation(mine), h.operation(theirs)
+	}
 	own, foreign := h.job(mine, c.fresh), h.job(theirs, c.fresh)
 	on := func(queue string, id int64) *httptest.ResponseRecorder {
 		target := c.path
 		if target == "" {
 			target = strings.NewReplacer(":id", fmt.Sprint(id), ":name", queue).Replace(path)
 		}
-		fill := strings.NewReplacer("%q", queue, "%d", fmt.Sprint(id))
+		fill := strings.NewReplacer("%q", queue, "%d", fmt.Sprint(id), "%o", fmt.Sprint(operations[queue]))
 		return h.ask(key, method, fill.Replace(target), fill.Replace(c.body))
 	}
 	before := h.what()

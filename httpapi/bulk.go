@@ -68,10 +68,13 @@ func (s *Server) bulk(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	switch {
-	case b.ids != nil:
+	if b.ids != nil {
 		return s.changeMany(ctx, b)
-	case b.dryRun:
+	}
+	if b.filter, err = s.principal(ctx).bind(b.filter); err != nil {
+		return answer{}, err
+	}
+	if b.dryRun {
 		return s.previewMany(ctx, b)
 	}
 	return s.startOperation(ctx, b.action, b.filter)
@@ -229,7 +232,7 @@ func filterOf(values map[string]string) (job.Listing, *fault) {
 		}
 		r.query[name] = []string{v}
 	}
-	l, err := listingOf(r, Principal{}) // the route takes a key that is for every queue
+	l, err := listingOf(r, Principal{}) // it is bound to the caller's queues later
 	var p *problem
 	if errors.As(err, &p) && len(p.Errors) > 0 {
 		f := p.Errors[0]

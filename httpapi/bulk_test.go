@@ -55,9 +55,13 @@ func (f *fakeBulk) StartOperation(_ context.Context, _ job.Actor, action job.Act
 
 func (f *fakeBulk) Operation(context.Context, int64) (job.Operation, error) { return f.op, f.err }
 
-func (f *fakeBulk) Operations(_ context.Context, before int64, limit int) ([]job.Operation, error) {
-	f.note("list " + strconv.FormatInt(before, 10) + " " + strconv.Itoa(limit))
-	return f.known[:min(limit, len(f.known))], f.err
+func (f *fakeBulk) Operations(_ context.Context, of job.OperationFilter) (job.OperationPage, error) {
+	f.note("list " + strconv.FormatInt(of.Before, 10) + " " + strconv.Itoa(of.Limit))
+	p := job.OperationPage{Operations: f.known[:min(of.Limit, len(f.known))]}
+	if len(f.known) > of.Limit {
+		p.Next = f.known[of.Limit-1].ID
+	}
+	return p, f.err
 }
 
 func (f *fakeBulk) CancelOperation(context.Context, job.Actor, int64) (job.Operation, bool, error) {
@@ -208,7 +212,7 @@ func TestOperations_Look(t *testing.T) {
 		t.Errorf("page = %+v", page)
 	}
 	get(s, "/v1/operations?limit=2&cursor=11")
-	if diff := cmp.Diff([]string{"list 0 3", "list 11 3"}, f.calls); diff != "" {
+	if diff := cmp.Diff([]string{"list 0 2", "list 11 2"}, f.calls); diff != "" {
 		t.Errorf("(-want +called):\n%s", diff)
 	}
 	wantProblem(t, get(s, "/v1/operations?cursor=x"), http.StatusBadRequest, codeInvalidParameter)

@@ -49,12 +49,12 @@ func (f *fakeJobs) Insert(ctx context.Context, specs []job.Spec) ([]int64, error
 	return ids, nil
 }
 
-func (f *fakeJobs) Job(ctx context.Context, id int64) (job.Job, error) {
+func (f *fakeJobs) JobOf(ctx context.Context, id int64, queues []string) (job.Job, error) {
 	if err := f.enter(ctx); err != nil {
 		return job.Job{}, err
 	}
 	j, ok := f.rows[id]
-	if !ok {
+	if !ok || !job.MatchQueue(queues, j.QueueName) {
 		return job.Job{}, job.ErrNotFound
 	}
 	return j, nil

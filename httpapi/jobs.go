@@ -206,12 +206,9 @@ func (s *Server) getJob(ctx context.Context, r request) (answer, error) {
 func (s *Server) visibleJob(ctx context.Context, id int64) (job.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	row, err := s.jobs.Job(ctx, id)
+	row, err := s.jobs.JobOf(ctx, id, s.principal(ctx).Queues)
 	if err != nil {
 		return row, fmt.Errorf("read job: %w", err)
-	}
-	if !s.principal(ctx).Sees(row.QueueName) {
-		return row, job.ErrNotFound // as if it were not there
 	}
 	return row, nil
 }

@@ -41,7 +41,7 @@ func (s *Server) listJobs(ctx context.Context, r request) (answer, error) {
 	for i, j := range page.Jobs {
 		out.Data[i] = inUTC(j)
 	}
-	if page.Capped && len(l.Queues) == 0 { // else it may be the place of another's job
+	if page.Capped && len(s.principal(ctx).Queues) == 0 { // else it may be the place of another's job
 		out.ScannedTo = page.Next
 		out.ScannedTo.At = out.ScannedTo.At.UTC()
 	}
@@ -82,7 +82,7 @@ func listingOf(r request, who Principal) (job.Listing, error) {
 	if err := l.Check(); err != nil {
 		return l, lookProblem(err)
 	}
-	if l, err = who.bind(l); err != nil {
+	if l, err = who.bindList(l); err != nil {
 		return l, err
 	}
 	if s := r.query.Get("cursor"); s != "" {
@@ -130,6 +130,7 @@ func (s *Server) listWorkers(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, lookProblem(fmt.Errorf("read processes: %w", err))
 	}
+	found = s.principal(ctx).workers(found)
 	processes := make([]process, len(found)) // never null
 	for i, p := range found {
 		p.StartedAt, p.BeatAt, p.RedisAt = p.StartedAt.UTC(), p.BeatAt.UTC(), utc(p.RedisAt)

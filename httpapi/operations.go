@@ -17,10 +17,10 @@ type Operations interface {
 	StartOperation(ctx context.Context, who job.Actor, action job.Action, l job.Listing, holder string) (job.Operation, error)
 	// Operation returns one, or [job.ErrNotFound].
 	Operation(ctx context.Context, id int64) (job.Operation, error)
-	// Operations lists them, the newest first: up to limit with ids below before, 0 meaning
-	// from the newest.
-	Operations(ctx context.Context, before int64, limit int) ([]job.Operation, error)
-	// CancelOperation ends one before its time; false: it was over. Or [job.ErrNotFound].
+	// Operations lists them, the newest first.
+	Operations(ctx context.Context, f job.OperationFilter) (job.OperationPage, error)
+	// CancelOperation ends one before its time; false: it was over. Or [job.ErrNotFound],
+	// also for one that who may not know of.
 	CancelOperation(ctx context.Context, who job.Actor, id int64) (job.Operation, bool, error)
 }
 
@@ -53,6 +53,9 @@ func (s *Server) getOperation(ctx context.Context, r request) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	o, err := s.o.Bulk.Operations.Operation(ctx, id)
+	if err == nil && !o.Filter.Within(s.principal(ctx).Queues) {
+		err = job.ErrNotFound // as if it were not there
+	}
 	if err != nil {
 		return answer{}, operationProblem(fmt.Errorf("read operation: %w", err))
 	}
@@ -73,20 +76,18 @@ func (s *Server) listOperations(ctx context.Context, r request) (answer, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	found, err := s.o.Bulk.Operations.Operations(ctx, before, p.limit+1)
+	page, err := s.o.Bulk.Operations.Operations(ctx, job.OperationFilter{Queues: s.principal(ctx).Queues, Before: before, Limit: p.limit})
 	if err != nil {
 		return answer{}, fmt.Errorf("list operations: %w", err)
 	}
 	body := struct {
 		Data       []job.Operation `json:"data"`
 		NextCursor *string         `json:"next_cursor"` // null: these were the oldest
-	}{Data: []job.Operation{}}
-	if len(found) > p.limit {
-		found = found[:p.limit]
-		next := strconv.FormatInt(found[p.limit-1].ID, 10)
+	}{Data: append([]job.Operation{}, page.Operations...)} // never null
+	if page.Next > 0 {
+		next := strconv.FormatInt(page.Next, 10)
 		body.NextCursor = &next
 	}
-	body.Data = append(body.Data, found...)
 	return answer{status: http.StatusOK, body: body}, nil
 }
 

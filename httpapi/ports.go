@@ -16,8 +16,10 @@ type Jobs interface {
 	// is a [*job.FieldError] or a [*job.DataError]. The specs have their defaults
 	// written out; a zero RunAt means now, by Postgres' clock.
 	Insert(ctx context.Context, specs []job.Spec) ([]int64, error)
-	// Job returns the row of one job with its payload, or [job.ErrNotFound].
-	Job(ctx context.Context, id int64) (job.Job, error)
+	// JobOf returns the row of one job with its payload, or [job.ErrNotFound], which is also
+	// said, as quickly, of a job of none of the queues: names, or beginnings that end in *;
+	// none: all.
+	JobOf(ctx context.Context, id int64, queues []string) (job.Job, error)
 	// Attempts returns the attempts of a job that did not simply succeed, oldest
 	// first. The implementation bounds their number.
 	Attempts(ctx context.Context, id int64) ([]job.Attempt, error)

@@ -45,7 +45,7 @@ func routeAccess() map[route]access {
 	return map[route]access{
 		{get, routeLive}:         {},
 		{get, routeReady}:        {},
-		{get, "/metrics"}:        {scope: job.ScopeJobsRead, whole: true},
+		{get, "/metrics"}:        {scope: job.ScopeJobsRead, whole: true}, // Prometheus keeps it whole, for whoever may query that
 		{post, "/v1/jobs"}:       {scope: job.ScopeJobsWrite},
 		{post, "/v1/jobs/batch"}: {scope: job.ScopeJobsWrite},
 		{get, "/v1/jobs/:id"}:    {scope: job.ScopeJobsRead},
@@ -63,10 +63,9 @@ func routeAccess() map[route]access {
 		{get, routeUIBare}: {scope: job.ScopeAdmin, own: true},
 		{get, routeStream}: {scope: job.ScopeAdmin, own: true},
 
-		{get, "/v1/jobs"}:         reads,
-		{get, "/v1/queues/:name"}: reads,
-		// A process serves many queues, and says which: what is left of it without the others' is no answer.
-		{get, "/v1/workers"}:              {scope: job.ScopeJobsRead, whole: true},
+		{get, "/v1/jobs"}:                 reads,
+		{get, "/v1/queues/:name"}:         reads,
+		{get, "/v1/workers"}:              reads,
 		{get, "/v1/stats"}:                reads,
 		{get, routeScaler}:                reads,
 		{get, routeEvents}:                reads,
@@ -86,11 +85,10 @@ func routeAccess() map[route]access {
 		{post, "/v1/queues/:name/resume"}: queues,
 		{patch, "/v1/queues/:name"}:       queues,
 
-		// Operations say what they found, whatever its queue.
-		{post, routeBulk}:               {scope: job.ScopeJobsWrite, whole: true},
-		{get, routeOperations}:          {scope: job.ScopeJobsRead, whole: true},
-		{get, routeOperation}:           {scope: job.ScopeJobsRead, whole: true},
-		{post, routeCancelOperation}:    {scope: job.ScopeJobsWrite, whole: true},
+		{post, routeBulk}:               writes,
+		{get, routeOperations}:          reads,
+		{get, routeOperation}:           reads,
+		{post, routeCancelOperation}:    writes,
 		{post, routePurge}:              queues,
 		{post, routeQuiet}:              {scope: job.ScopeQueuesAdmin, whole: true}, // it works for queues of others too
 		{get, routeEndpoint}:            {scope: job.ScopeQueuesAdmin},

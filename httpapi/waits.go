@@ -184,7 +184,7 @@ func (s *Server) awaitEnd(ctx context.Context, row job.Job, long time.Duration) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	row, err := s.jobs.Job(ctx, row.ID)
+	row, err := s.jobs.JobOf(ctx, row.ID, nil)
 	if err != nil {
 		return row, fmt.Errorf("read job: %w", err)
 	}

@@ -14,8 +14,8 @@ type Actor struct {
 	Principal string
 	RequestID string // "" on the command line
 	IP        string // "" on the command line
-	// Queues are those that they may act on: names, or beginnings that end in *; none: all.
-	// What is of another is to them as if it were not there.
+	// Queues are those whose jobs they may act on: names, or beginnings that end in *; none:
+	// all. What is of another is to them as if it were not there.
 	Queues []string
 }
 

@@ -101,6 +101,24 @@ type Operation struct {
 	Failed     int64           `json:"failed"`      // of those, left: somebody changed them first
 }
 
+// OperationFilter says which operations a page is to show.
+type OperationFilter struct {
+	Queues []string // only those that are [Listing.Within] these; none: all
+	Before int64    // only those with ids below; 0 means from the newest
+	Limit  int      // up to so many
+}
+
+// OperationsCap is how many operations one page looks at.
+const OperationsCap = 2000
+
+// OperationPage is a part of the list of operations, the newest first.
+type OperationPage struct {
+	Operations []Operation
+	// Next is the id to go on below; 0: there is no more. A page may be short, or empty,
+	// and have one: it ended after [OperationsCap].
+	Next int64
+}
+
 // OperationStatus says how far an operation is.
 type OperationStatus string
 

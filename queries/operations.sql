@@ -12,6 +12,9 @@ SELECT outbox.delete_many(@ids::bigint[])::bigint AS id;
 -- name: StatusesOf :many
 SELECT j.id, j.status FROM outbox.jobs AS j WHERE j.id = ANY (@ids::bigint[]);
 
+-- name: QueuesOfJobs :many
+SELECT j.id, j.queue_name FROM outbox.jobs AS j WHERE j.id = ANY (@ids::bigint[]) ORDER BY j.id;
+
 -- name: StartOperation :one
 -- Begins an operation over the jobs that are there now. None begins while there are as
 -- many as may be at a time: two that begin at once may be one too many.

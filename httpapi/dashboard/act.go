@@ -21,9 +21,9 @@ type done struct {
 	to    string
 }
 
-// act serves an action to whoever may do it, and then leads to a page: a reload does
-// not do it again.
-func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *http.Request, Visitor) (done, error)) http.HandlerFunc {
+// act serves an action to whoever may reach and do it, and then leads to a page: a reload
+// does not do it again.
+func (d *Dashboard) act(to reach, allowed func(rights) bool, do func(context.Context, *http.Request, Visitor) (done, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := d.visitor(r)
 		if err != nil {
@@ -32,6 +32,10 @@ func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *htt
 		}
 		if !allowed(d.rights(v)) {
 			d.fail(w, r, v, d.mayNot(v))
+			return
+		}
+		if err := v.mayReach(to); err != nil {
+			d.fail(w, r, v, err)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -50,6 +54,7 @@ func (d *Dashboard) act(allowed func(rights) bool, do func(context.Context, *htt
 		}
 		d.pulse.forget() // whoever has changed something wants to see it
 		d.groups.forget()
+		d.deadOf.forget()
 		setFlash(w, what.flash)
 		http.Redirect(w, r, what.to, http.StatusSeeOther)
 	}
@@ -66,7 +71,7 @@ func (d *Dashboard) mayNot(v Visitor) error {
 
 // hands are those of v: what is done with them is recorded.
 func (d *Dashboard) hands(v Visitor) Hands {
-	return d.ports.As(job.Actor{Principal: v.Name, RequestID: v.requestID, IP: v.ip})
+	return d.ports.As(job.Actor{Principal: v.Name, RequestID: v.requestID, IP: v.ip, Queues: v.Queues})
 }
 
 // clientOf is where a connection comes from, as Postgres takes it, or "".

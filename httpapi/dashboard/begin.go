@@ -94,7 +94,11 @@ func (d *Dashboard) confirmOperation(ctx context.Context, r *http.Request, v Vis
 	if err != nil {
 		return content{}, err
 	}
-	p, err := d.ports.Operations.PreviewMany(ctx, a.action, a.listing())
+	l, err := v.bind(a.listing())
+	if err != nil {
+		return content{}, err
+	}
+	p, err := d.ports.Operations.PreviewMany(ctx, a.action, l)
 	if err != nil {
 		return content{}, fmt.Errorf("preview %s: %w", a.action, err)
 	}
@@ -111,7 +115,11 @@ func (d *Dashboard) beginOperation(ctx context.Context, r *http.Request, v Visit
 	if err != nil {
 		return done{}, err
 	}
-	o, err := d.hands(v).Operations.Start(ctx, a.action, a.listing())
+	l, err := v.bind(a.listing())
+	if err != nil {
+		return done{}, err
+	}
+	o, err := d.hands(v).Operations.Start(ctx, a.action, l)
 	if err != nil {
 		return done{}, operationError(fmt.Errorf("start operation: %w", err))
 	}

@@ -101,7 +101,7 @@ type charted struct {
 	Range chartRange
 }
 
-func chartedOf(q url.Values) (charted, error) {
+func chartedOf(q url.Values, v Visitor) (charted, error) {
 	c := charted{q.Get("queue"), chartRanges[0]}
 	if c.Queue != "" {
 		if err := job.CheckQueueName(c.Queue); err != nil {
@@ -115,7 +115,7 @@ func chartedOf(q url.Values) (charted, error) {
 		}
 		c.Range = chartRanges[i]
 	}
-	return c, nil
+	return v.charted(c)
 }
 
 // charts reads figures, each at most once in a while.
@@ -156,11 +156,12 @@ func readSeries(ctx context.Context, p Charts, queue string, r job.StatRange) (s
 
 // chartData answers the script that draws.
 func (d *Dashboard) chartData(w http.ResponseWriter, r *http.Request) {
-	if _, err := d.visitor(r); err != nil {
+	v, err := d.visitor(r)
+	if err != nil {
 		http.Error(w, "log in first", http.StatusUnauthorized)
 		return
 	}
-	what, err := chartedOf(r.URL.Query())
+	what, err := chartedOf(r.URL.Query(), v)
 	var f series
 	if err == nil {
 		f, err = d.charts.look(r.Context(), what)
@@ -193,8 +194,8 @@ type figureRow struct {
 }
 
 // figuresPage lists what the charts draw.
-func (d *Dashboard) figuresPage(ctx context.Context, r *http.Request, _ Visitor) (content, error) {
-	what, err := chartedOf(r.URL.Query())
+func (d *Dashboard) figuresPage(ctx context.Context, r *http.Request, v Visitor) (content, error) {
+	what, err := chartedOf(r.URL.Query(), v)
 	if err != nil {
 		return content{}, err
 	}

@@ -55,11 +55,11 @@ func TestChartedOf_BadInput(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{"range=1y": "is none of 1h", "range=" + strings.Repeat("x", 500): "is none of 1h", "queue=a/b": "queue: "} {
 		q, _ := url.ParseQuery(query)
-		if _, err := chartedOf(q); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 200 {
+		if _, err := chartedOf(q, Visitor{}); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 200 {
 			t.Errorf("chartedOf(%.40s) = %v, want %q", query, err, want)
 		}
 	}
-	if c, err := chartedOf(url.Values{"range": {"7d"}, "queue": {"mail"}}); err != nil || c.Queue != "mail" || c.Range.Name != "7d" {
+	if c, err := chartedOf(url.Values{"range": {"7d"}, "queue": {"mail"}}, Visitor{}); err != nil || c.Queue != "mail" || c.Range.Name != "7d" {
 		t.Errorf("chartedOf = %+v, %v", c, err)
 	}
 }

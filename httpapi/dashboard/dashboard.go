@@ -37,7 +37,8 @@ type Dashboard struct {
 	views   *views
 	assets  *assets
 	pulse   *pulse
-	groups  *kept[[]job.DeadGroup]
+	groups  *kept[[]job.DeadGroup] // by the visitor's queues
+	deadOf  *kept[int64]           // by the visitor's queues, how many jobs are dead
 	charts  charts
 	cross   *http.CrossOriginProtection
 	handler http.Handler
@@ -66,12 +67,19 @@ func New(p Ports, o Options) (*Dashboard, error) {
 	d := &Dashboard{
 		ports: p, o: o, log: o.Logger, views: templates, assets: files,
 		pulse: &pulse{house: p.House},
-		groups: &kept[[]job.DeadGroup]{length: groupsKept, read: func(ctx context.Context, _ string) ([]job.DeadGroup, error) {
-			groups, err := p.House.DeadGroups(ctx)
+		groups: &kept[[]job.DeadGroup]{length: groupsKept, read: func(ctx context.Context, key string) ([]job.DeadGroup, error) {
+			groups, err := p.House.DeadGroups(ctx, queuesOf(key))
 			if err != nil {
 				err = fmt.Errorf("group dead jobs: %w", err)
 			}
 			return groups, err
+		}},
+		deadOf: &kept[int64]{length: groupsKept, read: func(ctx context.Context, key string) (int64, error) {
+			n, err := p.House.CountDead(ctx, queuesOf(key))
+			if err != nil {
+				err = fmt.Errorf("count dead jobs: %w", err)
+			}
+			return n, err
 		}},
 		charts: newCharts(p.Charts),
 		cross:  http.NewCrossOriginProtection(),
@@ -109,44 +117,57 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (d *Dashboard) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ui/static/{hash}/{name}", d.assets.serve)
-	mux.HandleFunc("GET /ui/login", d.loginForm)
-	mux.HandleFunc("POST /ui/login", d.login)
-	mux.HandleFunc("POST /ui/logout", d.logout)
-	mux.HandleFunc("GET /ui/stream", d.stream)
-
-	mux.HandleFunc("GET /ui/charts", d.chartData)
-
-	mux.HandleFunc("GET /ui/{$}", d.show(d.overview))
-	mux.HandleFunc("GET /ui/jobs", d.show(d.jobs))
-	mux.HandleFunc("GET /ui/jobs/{id}", d.show(d.job))
-	mux.HandleFunc("GET /ui/jobs/{id}/payload", d.payload)
-	mux.HandleFunc("GET /ui/operations", d.show(d.operations))
-	mux.HandleFunc("GET /ui/operations/new", d.show(d.confirmOperation))
-	mux.HandleFunc("GET /ui/operations/{id}", d.show(d.operation))
-	mux.HandleFunc("GET /ui/queues", d.show(d.queues))
-	mux.HandleFunc("GET /ui/queues/{name}", d.show(d.queue))
-	mux.HandleFunc("GET /ui/workers", d.show(d.workers))
-	mux.HandleFunc("GET /ui/dead", d.show(d.dead))
-	mux.HandleFunc("GET /ui/figures", d.show(d.figuresPage))
-	mux.HandleFunc("GET /ui/storage", d.show(d.storage))
-	mux.HandleFunc("GET /ui/audit", d.show(d.audit))
-	mux.HandleFunc("GET /ui/about", d.show(d.about))
-
-	mux.HandleFunc("POST /ui/jobs/{id}/cancel", d.act(mayOperate, d.cancel))
-	mux.HandleFunc("POST /ui/jobs/{id}/redrive", d.act(mayOperate, d.redrive))
-	mux.HandleFunc("POST /ui/jobs/{id}/clone", d.act(mayOperate, d.clone))
-	mux.HandleFunc("POST /ui/jobs/bulk", d.act(mayOperate, d.bulk))
-	mux.HandleFunc("POST /ui/operations", d.act(mayOperate, d.beginOperation))
-	mux.HandleFunc("POST /ui/operations/{id}/cancel", d.act(mayOperate, d.cancelOperation))
-	mux.HandleFunc("POST /ui/queues/{name}/pause", d.act(mayOperate, d.pause))
-	mux.HandleFunc("POST /ui/queues/{name}/resume", d.act(mayOperate, d.resume))
-	mux.HandleFunc("POST /ui/queues/{name}/window", d.act(mayAdminister, d.setWindow))
-
-	mux.HandleFunc("/ui/", d.show(func(context.Context, *http.Request, Visitor) (content, error) {
-		return content{}, &pageError{http.StatusNotFound, "There is no such page."}
-	}))
+	for _, p := range d.pages() {
+		mux.HandleFunc(p.pattern, p.serve)
+	}
 	return mux
+}
+
+// page is what is served at a pattern of [http.ServeMux].
+type page struct {
+	pattern string
+	serve   http.HandlerFunc
+}
+
+func (d *Dashboard) pages() []page {
+	return []page{
+		{"GET /ui/static/{hash}/{name}", d.assets.serve},
+		{"GET /ui/login", d.loginForm},
+		{"POST /ui/login", d.login},
+		{"POST /ui/logout", d.logout},
+		{"GET /ui/stream", d.stream},
+		{"GET /ui/charts", d.chartData},
+
+		{"GET /ui/{$}", d.show(filtered, d.overview)},
+		{"GET /ui/jobs", d.show(filtered, d.jobs)},
+		{"GET /ui/jobs/{id}", d.show(filtered, d.job)},
+		{"GET /ui/jobs/{id}/payload", d.payload},
+		{"GET /ui/operations", d.show(filtered, d.operations)},
+		{"GET /ui/operations/new", d.show(filtered, d.confirmOperation)},
+		{"GET /ui/operations/{id}", d.show(filtered, d.operation)},
+		{"GET /ui/queues", d.show(filtered, d.queues)},
+		{"GET /ui/queues/{name}", d.show(filtered, d.queue)},
+		{"GET /ui/workers", d.show(filtered, d.workers)},
+		{"GET /ui/dead", d.show(filtered, d.dead)},
+		{"GET /ui/figures", d.show(filtered, d.figuresPage)},
+		{"GET /ui/storage", d.show(whole, d.storage)},
+		{"GET /ui/audit", d.show(whole, d.audit)},
+		{"GET /ui/about", d.show(filtered, d.about)},
+
+		{"POST /ui/jobs/{id}/cancel", d.act(filtered, mayOperate, d.cancel)},
+		{"POST /ui/jobs/{id}/redrive", d.act(filtered, mayOperate, d.redrive)},
+		{"POST /ui/jobs/{id}/clone", d.act(filtered, mayOperate, d.clone)},
+		{"POST /ui/jobs/bulk", d.act(filtered, mayOperate, d.bulk)},
+		{"POST /ui/operations", d.act(filtered, mayOperate, d.beginOperation)},
+		{"POST /ui/operations/{id}/cancel", d.act(filtered, mayOperate, d.cancelOperation)},
+		{"POST /ui/queues/{name}/pause", d.act(filtered, mayOperate, d.pause)},
+		{"POST /ui/queues/{name}/resume", d.act(filtered, mayOperate, d.resume)},
+		{"POST /ui/queues/{name}/window", d.act(filtered, mayAdminister, d.setWindow)},
+
+		{"/ui/", d.show(filtered, func(context.Context, *http.Request, Visitor) (content, error) {
+			return content{}, &pageError{http.StatusNotFound, "There is no such page."}
+		})},
+	}
 }
 
 // content is a page's own part, and the template that shows it.
@@ -158,8 +179,8 @@ type content struct {
 	body     any
 }
 
-// show serves a page to whoever is logged in.
-func (d *Dashboard) show(of func(context.Context, *http.Request, Visitor) (content, error)) http.HandlerFunc {
+// show serves a page to whoever is logged in and may reach it.
+func (d *Dashboard) show(to reach, of func(context.Context, *http.Request, Visitor) (content, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := d.visitor(r)
 		if err != nil {
@@ -168,7 +189,10 @@ func (d *Dashboard) show(of func(context.Context, *http.Request, Visitor) (conte
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 		defer cancel()
-		c, err := of(ctx, r, v)
+		var c content
+		if err = v.mayReach(to); err == nil {
+			c, err = of(ctx, r, v)
+		}
 		var away *redirect
 		switch {
 		case errors.As(err, &away):

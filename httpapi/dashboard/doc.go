@@ -42,7 +42,9 @@
 //	admin     admin                    and sets windows and reads the audit
 //
 // Beside them, payloads:read shows payloads. A session ends with its key, within seconds.
-// A key that is for some queues does not come in: the pages are of all of them.
+// A key that is for some queues sees, and acts on, what is of these: what is of another is
+// not there. What is about all of them together (storage, the settings of the process,
+// relays, charts without a queue) is not offered, and answers 403.
 //
 // Read-only takes all but looking from everybody. Without [Options.Door] whoever
 // reaches the pages is an admin: the server then has to keep strangers out.

@@ -45,7 +45,7 @@ func (d *Dashboard) job(ctx context.Context, r *http.Request, v Visitor) (conten
 	if err != nil {
 		return content{}, err
 	}
-	j, err := d.ports.Jobs.Job(ctx, id)
+	j, err := d.ports.Jobs.JobOf(ctx, id, v.Queues)
 	if err != nil {
 		return content{}, fmt.Errorf("read job: %w", err)
 	}
@@ -53,7 +53,7 @@ func (d *Dashboard) job(ctx context.Context, r *http.Request, v Visitor) (conten
 	if err != nil {
 		return content{}, fmt.Errorf("read attempts: %w", err)
 	}
-	f, err := d.factsOf(ctx, j)
+	f, err := d.factsOf(ctx, j, v)
 	if err != nil {
 		return content{}, err
 	}
@@ -73,10 +73,10 @@ func (d *Dashboard) job(ctx context.Context, r *http.Request, v Visitor) (conten
 
 // factsOf asks for what [why] needs and the row does not have. Redis being away is an
 // answer too.
-func (d *Dashboard) factsOf(ctx context.Context, j job.Job) (facts, error) {
+func (d *Dashboard) factsOf(ctx context.Context, j job.Job, v Visitor) (facts, error) {
 	f := facts{now: time.Now()}
 	var err error
-	if f.glance, err = d.pulse.look(ctx); err != nil {
+	if f.glance, err = d.look(ctx, v); err != nil {
 		return f, err
 	}
 	switch j.Status {
@@ -158,7 +158,7 @@ func (d *Dashboard) payload(w http.ResponseWriter, r *http.Request) {
 	id, err := parseID(r.PathValue("id"))
 	var j job.Job
 	if err == nil {
-		j, err = d.ports.Jobs.Job(ctx, id)
+		j, err = d.ports.Jobs.JobOf(ctx, id, v.Queues)
 	}
 	if err != nil {
 		d.fail(w, r, v, err)

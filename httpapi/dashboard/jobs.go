@@ -38,15 +38,18 @@ type listLink struct {
 }
 
 // jobs shows a page of a list.
-func (d *Dashboard) jobs(ctx context.Context, r *http.Request, _ Visitor) (content, error) {
+func (d *Dashboard) jobs(ctx context.Context, r *http.Request, v Visitor) (content, error) {
 	query := r.URL.Query()
 	body := jobsBody{Query: query.Get("q")}
 	page := content{template: "jobs", title: "Jobs", nav: "jobs", live: true}
-	g, err := d.pulse.look(ctx)
+	g, err := d.look(ctx, v)
 	if err != nil {
 		return content{}, err
 	}
 	s, err := parseSearch(body.Query)
+	if err == nil && s.Queue == "" && s.Status == job.FilterReady && v.bound() {
+		s, err = v.oneQueue(s)
+	}
 	if err != nil {
 		// The box keeps what was written, so that it can be corrected.
 		body.Problem, body.Lists = err.Error(), linksOf(search{}, g)
@@ -60,7 +63,11 @@ func (d *Dashboard) jobs(ctx context.Context, r *http.Request, _ Visitor) (conte
 	if err != nil {
 		return content{}, err
 	}
-	found, err := d.ports.Jobs.List(ctx, s.listing(after, time.Now()))
+	l, err := v.bind(s.listing(after, time.Now()))
+	if err != nil {
+		return content{}, err
+	}
+	found, err := d.ports.Jobs.List(ctx, l)
 	if err != nil {
 		return content{}, fmt.Errorf("list jobs: %w", err)
 	}

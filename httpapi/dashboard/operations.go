@@ -36,7 +36,7 @@ func operationLineOf(o job.Operation) operationLine {
 }
 
 // operations lists what has been done to many jobs at once, the newest first.
-func (d *Dashboard) operations(ctx context.Context, r *http.Request, _ Visitor) (content, error) {
+func (d *Dashboard) operations(ctx context.Context, r *http.Request, v Visitor) (content, error) {
 	var before int64
 	if text := r.URL.Query().Get("before"); text != "" {
 		var err error
@@ -44,28 +44,30 @@ func (d *Dashboard) operations(ctx context.Context, r *http.Request, _ Visitor) 
 			return content{}, &pageError{http.StatusBadRequest, "This is no place in the list of operations. Begin at its first page."}
 		}
 	}
-	found, err := d.ports.Operations.Operations(ctx, before, pageSize+1)
+	page, err := d.ports.Operations.Operations(ctx, job.OperationFilter{Queues: v.Queues, Before: before, Limit: pageSize})
 	if err != nil {
 		return content{}, fmt.Errorf("list operations: %w", err)
 	}
 	body := operationsBody{First: before == 0}
-	if len(found) > pageSize {
-		found = found[:pageSize]
-		body.Older = "/ui/operations?before=" + strconv.FormatInt(found[pageSize-1].ID, 10)
+	if page.Next > 0 {
+		body.Older = "/ui/operations?before=" + strconv.FormatInt(page.Next, 10)
 	}
-	for _, o := range found {
+	for _, o := range page.Operations {
 		body.Lines = append(body.Lines, operationLineOf(o))
 	}
 	return content{template: "operations", title: "Operations", nav: "jobs", live: body.First, body: body}, nil
 }
 
 // operation shows how far one is.
-func (d *Dashboard) operation(ctx context.Context, r *http.Request, _ Visitor) (content, error) {
+func (d *Dashboard) operation(ctx context.Context, r *http.Request, v Visitor) (content, error) {
 	id, err := operationID(r)
 	if err != nil {
 		return content{}, err
 	}
 	o, err := d.ports.Operations.Operation(ctx, id)
+	if err == nil && !o.Filter.Within(v.Queues) {
+		err = job.ErrNotFound // as if it were not there
+	}
 	if err != nil {
 		return content{}, operationError(fmt.Errorf("read operation: %w", err))
 	}

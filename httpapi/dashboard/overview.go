@@ -19,6 +19,9 @@ type overviewBody struct {
 	Queues []queueLine
 	Dead   []job.DeadGroup
 	Idle   bool // there is no queue at all
+
+	Charts  bool   // may be seen
+	Charted string // the queue that they are of; "": all
 }
 
 // alert is something that needs a person.
@@ -50,14 +53,16 @@ type queueLine struct {
 }
 
 // overview shows how the house is doing.
-func (d *Dashboard) overview(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
-	g, dead, err := d.lookAtDead(ctx)
+func (d *Dashboard) overview(ctx context.Context, _ *http.Request, v Visitor) (content, error) {
+	g, dead, err := d.lookAtDead(ctx, v)
 	if err != nil {
 		return content{}, err
 	}
 	now := time.Now()
 	lines := linesOf(g, now)
 	body := overviewBody{Alerts: alertsOf(g, lines), Tiles: tilesOf(g), Queues: lines, Dead: dead[:min(len(dead), 5)], Idle: len(lines) == 0}
+	what, err := v.charted(charted{})
+	body.Charts, body.Charted = err == nil, what.Queue
 	return content{template: "overview", title: "Overview", nav: "overview", live: true, body: body}, nil
 }
 

@@ -18,8 +18,8 @@ type workersBody struct {
 }
 
 // workers shows who hands jobs out, and who runs them.
-func (d *Dashboard) workers(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
-	g, err := d.pulse.look(ctx)
+func (d *Dashboard) workers(ctx context.Context, _ *http.Request, v Visitor) (content, error) {
+	g, err := d.look(ctx, v)
 	if err != nil {
 		return content{}, err
 	}
@@ -47,22 +47,22 @@ type deadLine struct {
 }
 
 // lookAtDead returns a glance and the dead by how they died; both are asked for at once.
-func (d *Dashboard) lookAtDead(ctx context.Context) (g glance, groups []job.DeadGroup, err error) {
+func (d *Dashboard) lookAtDead(ctx context.Context, v Visitor) (g glance, groups []job.DeadGroup, err error) {
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		g, err = d.pulse.look(ctx)
+		g, err = d.look(ctx, v)
 		return err
 	})
 	both.Go(func() (err error) {
-		groups, err = d.groups.look(ctx, "")
+		groups, err = d.groups.look(ctx, v.queueKey())
 		return err
 	})
 	return g, groups, both.Wait()
 }
 
 // dead shows what died, by how.
-func (d *Dashboard) dead(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
-	g, groups, err := d.lookAtDead(ctx)
+func (d *Dashboard) dead(ctx context.Context, _ *http.Request, v Visitor) (content, error) {
+	g, groups, err := d.lookAtDead(ctx, v)
 	if err != nil {
 		return content{}, err
 	}
@@ -80,8 +80,12 @@ type aboutBody struct {
 }
 
 // about shows what this is, and what one may do here.
-func (d *Dashboard) about(context.Context, *http.Request, Visitor) (content, error) {
-	return content{template: "about", title: "About", nav: "about", body: aboutBody{Settings: d.o.Settings, Limits: []Setting{
+func (d *Dashboard) about(_ context.Context, _ *http.Request, v Visitor) (content, error) {
+	settings := d.o.Settings
+	if v.bound() {
+		settings = nil // those of the process are of all queues
+	}
+	return content{template: "about", title: "About", nav: "about", body: aboutBody{Settings: settings, Limits: []Setting{
 		{"Payload", number(job.MaxPayload) + " bytes"},
 		{"Headers", number(job.MaxHeaders) + " bytes"},
 		{"Kind", number(job.MaxKind) + " characters"},

@@ -24,8 +24,9 @@ type Ports struct {
 
 // Jobs looks at jobs: Postgres.
 type Jobs interface {
-	// Job returns one job with its payload, or [job.ErrNotFound].
-	Job(ctx context.Context, id int64) (job.Job, error)
+	// JobOf returns one job with its payload, or [job.ErrNotFound], which is also said, as
+	// quickly, of a job of none of the queues: names, or beginnings that end in *; none: all.
+	JobOf(ctx context.Context, id int64, queues []string) (job.Job, error)
 	// Attempts returns the attempts of a job that did not simply succeed, oldest first.
 	Attempts(ctx context.Context, id int64) ([]job.Attempt, error)
 	// List returns a page of jobs without their payloads.
@@ -44,10 +45,10 @@ type House interface {
 	// Processes returns the relays and workers, for the role "". What only Redis knows
 	// of a worker is missing when that does not answer.
 	Processes(ctx context.Context, role string) ([]job.ProcessState, error)
-	// CountDead counts dead jobs, up to [job.GlanceCap].
-	CountDead(ctx context.Context) (int64, error)
-	// DeadGroups returns the newest dead jobs by how they died.
-	DeadGroups(ctx context.Context) ([]job.DeadGroup, error)
+	// CountDead counts dead jobs of these queues, none meaning all, up to [job.GlanceCap].
+	CountDead(ctx context.Context, queues []string) (int64, error)
+	// DeadGroups returns their newest dead jobs by how they died.
+	DeadGroups(ctx context.Context, queues []string) ([]job.DeadGroup, error)
 }
 
 // Live knows where a dispatched job is at this moment: Redis. An error leaves it open.
@@ -97,9 +98,8 @@ type Operations interface {
 	PreviewMany(ctx context.Context, action job.Action, l job.Listing) (job.Preview, error)
 	// Operation returns one, or [job.ErrNotFound].
 	Operation(ctx context.Context, id int64) (job.Operation, error)
-	// Operations lists them, the newest first: up to limit with ids below before, 0 meaning
-	// from the newest.
-	Operations(ctx context.Context, before int64, limit int) ([]job.Operation, error)
+	// Operations lists them, the newest first.
+	Operations(ctx context.Context, f job.OperationFilter) (job.OperationPage, error)
 }
 
 // Audit has what people have changed.

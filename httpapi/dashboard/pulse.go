@@ -3,7 +3,6 @@ package dashboard
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"sync"
 	"time"
 
@@ -82,7 +81,7 @@ func (p *pulse) read(ctx context.Context) (g glance, err error) {
 		return nil
 	})
 	all.Go(func() (err error) {
-		if g.Dead, err = p.house.CountDead(ctx); err != nil {
+		if g.Dead, err = p.house.CountDead(ctx, nil); err != nil {
 			return fmt.Errorf("count dead jobs: %w", err)
 		}
 		return nil
@@ -103,7 +102,7 @@ func (p *pulse) noteLocked(g *glance) {
 		// A new slice: pages that show the old one read on in it.
 		p.trail = append(append([]sample{}, p.trail[max(0, n-trailSteps+1):]...), s)
 	}
-	if !reflect.DeepEqual(figures(g.Queues), figures(p.last.Queues)) || g.Dead != p.last.Dead || len(g.Processes) != len(p.last.Processes) {
+	if !g.like(p.last) {
 		p.version++
 	}
 	g.Trail, g.version = p.trail, p.version

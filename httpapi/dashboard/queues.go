@@ -11,8 +11,8 @@ import (
 )
 
 // queues shows all queues.
-func (d *Dashboard) queues(ctx context.Context, _ *http.Request, _ Visitor) (content, error) {
-	g, err := d.pulse.look(ctx)
+func (d *Dashboard) queues(ctx context.Context, _ *http.Request, v Visitor) (content, error) {
+	g, err := d.look(ctx, v)
 	if err != nil {
 		return content{}, err
 	}
@@ -28,9 +28,9 @@ type queueBody struct {
 }
 
 // queue shows one queue.
-func (d *Dashboard) queue(ctx context.Context, r *http.Request, _ Visitor) (content, error) {
+func (d *Dashboard) queue(ctx context.Context, r *http.Request, v Visitor) (content, error) {
 	name := r.PathValue("name")
-	g, err := d.pulse.look(ctx)
+	g, err := d.look(ctx, v)
 	if err != nil {
 		return content{}, err
 	}
@@ -68,7 +68,7 @@ func (d *Dashboard) resume(ctx context.Context, r *http.Request, v Visitor) (don
 }
 
 func (d *Dashboard) setPaused(ctx context.Context, r *http.Request, v Visitor, action string, paused bool) (done, error) {
-	name, err := d.known(ctx, r)
+	name, err := d.known(ctx, r, v)
 	if err != nil {
 		return done{}, err
 	}
@@ -80,7 +80,7 @@ func (d *Dashboard) setPaused(ctx context.Context, r *http.Request, v Visitor, a
 }
 
 func (d *Dashboard) setWindow(ctx context.Context, r *http.Request, v Visitor) (done, error) {
-	name, err := d.known(ctx, r)
+	name, err := d.known(ctx, r, v)
 	if err != nil {
 		return done{}, err
 	}
@@ -97,9 +97,9 @@ func (d *Dashboard) setWindow(ctx context.Context, r *http.Request, v Visitor) (
 
 // known returns the queue of the path. One that is not there is not made by pausing it
 // under a misspelt name.
-func (d *Dashboard) known(ctx context.Context, r *http.Request) (string, error) {
+func (d *Dashboard) known(ctx context.Context, r *http.Request, v Visitor) (string, error) {
 	name := r.PathValue("name")
-	g, err := d.pulse.look(ctx)
+	g, err := d.look(ctx, v)
 	if err != nil {
 		return "", err
 	}

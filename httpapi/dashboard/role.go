@@ -34,20 +34,18 @@ func roleOf(scopes []job.Scope) Role {
 type Visitor struct {
 	Name    string // as the audit has them; never a key
 	Role    Role
-	Payload bool // may see payloads
+	Payload bool     // may see payloads
+	Queues  []string // the queues whose jobs they may see; none: all
 
 	requestID, ip string // of the action that they ask for
 }
 
 // visitorOf returns what a guest is here, or why they may not come in.
 func visitorOf(g Guest) (Visitor, error) {
-	v := Visitor{Name: g.Name, Role: roleOf(g.Scopes)}
+	v := Visitor{Name: g.Name, Role: roleOf(g.Scopes), Queues: g.Queues}
 	v.Payload = v.Role == RoleAdmin || slices.Contains(g.Scopes, job.ScopePayloadsRead)
-	switch {
-	case v.Role == "":
+	if v.Role == "" {
 		return Visitor{}, &refusal{"This key may not look at jobs: it lacks the scope jobs:read."}
-	case len(g.Queues) > 0:
-		return Visitor{}, &refusal{"This key is for some queues only, and the pages show all of them: log in with one that is for every queue."}
 	}
 	return v, nil
 }
@@ -64,10 +62,11 @@ type rights struct {
 	Operate    bool // cancel, redrive, clone, pause, resume
 	Administer bool // set windows
 	Audit      bool // read who changed what
+	Whole      bool // see what is of all queues together
 }
 
 func (d *Dashboard) rights(v Visitor) rights {
-	may := rights{Payload: v.Payload}
+	may := rights{Payload: v.Payload, Whole: !v.bound()}
 	switch v.Role {
 	case RoleAdmin:
 		may.Operate, may.Administer, may.Audit = true, true, true

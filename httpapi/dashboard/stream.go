@@ -17,7 +17,8 @@ const (
 // stream tells a page when to fetch itself anew. It carries no facts, so there is
 // nothing in it that a role may not see.
 func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
-	if _, err := d.visitor(r); err != nil {
+	v, err := d.visitor(r)
+	if err != nil {
 		w.WriteHeader(http.StatusNoContent) // the one status after which an EventSource does not come again
 		return
 	}
@@ -39,7 +40,7 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 	defer end.Stop()
 	tick := time.NewTicker(streamPause)
 	defer tick.Stop()
-	told, at := int64(-1), time.Now()
+	told, at := glance{version: -1}, time.Now()
 	send := func(text string) bool {
 		if out.SetWriteDeadline(time.Now().Add(streamWrite)) != nil {
 			return false
@@ -62,21 +63,24 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-tick.C:
 		}
-		if _, err := d.visitor(r); errors.Is(err, errStranger) {
+		switch again, err := d.visitor(r); {
+		case errors.Is(err, errStranger):
 			return // the key has ended; the browser comes again and is told so
+		case err == nil:
+			v = again
 		}
-		g, err := d.pulse.look(r.Context())
+		g, err := d.look(r.Context(), v)
 		switch {
 		case err != nil:
 			// The page, fetched anew, would say so; it is better left standing.
 			if !send("event: away\ndata: 1\n\n") {
 				return
 			}
-		case g.version != told || time.Since(at) > streamQuiet:
+		case g.version != told.version || v.bound() && !g.like(told) || time.Since(at) > streamQuiet:
 			if !send("event: tick\ndata: 1\n\n") {
 				return
 			}
-			told, at = g.version, time.Now()
+			told, at = g, time.Now()
 		}
 	}
 }

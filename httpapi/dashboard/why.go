@@ -95,7 +95,7 @@ func whyDispatched(j job.Job, f facts) string {
 	switch {
 	case sure && workers == 0:
 		return "It waits in Redis, and no live worker serves its queue."
-	case sure && busy >= slots:
+	case sure && slots > 0 && busy >= slots:
 		return fmt.Sprintf("It waits in Redis: all %s of %s are busy.", plural(slots, "slot", "slots"), plural(workers, "worker", "workers"))
 	case known && q.Window != nil && q.Window.Depth() > 1:
 		return fmt.Sprintf("It waits in Redis with %s of its queue.", plural(q.Window.Depth()-1, "other job", "other jobs"))

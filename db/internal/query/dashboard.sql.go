@@ -53,6 +53,27 @@ func (q *Queries) CountDead(ctx context.Context, cap int32) (int64, error) {
 	return jobs, err
 }
 
+const countDeadOf = `-- name: CountDeadOf :one
+SELECT count(*)::bigint AS jobs
+FROM (SELECT d.queue_name FROM outbox.dead_letters AS d ORDER BY d.dead_at DESC, d.job_id DESC LIMIT $1) AS newest
+WHERE EXISTS (
+    SELECT FROM unnest($2::text[]) AS mine (name)
+    WHERE CASE WHEN mine.name LIKE '%*' THEN starts_with(newest.queue_name, left(mine.name, -1)) ELSE newest.queue_name = mine.name END)
+`
+
+type CountDeadOfParams struct {
+	Look   int32
+	Queues []string
+}
+
+// How many of the newest so many dead jobs are of some queues.
+func (q *Queries) CountDeadOf(ctx context.Context, arg CountDeadOfParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countDeadOf, arg.Look, arg.Queues)
+	var jobs int64
+	err := row.Scan(&jobs)
+	return jobs, err
+}
+
 const groupDead = `-- name: GroupDead :many
 
 SELECT head.queue_name, head.kind, head.reason,
@@ -89,6 +110,73 @@ func (q *Queries) GroupDead(ctx context.Context, cap int32) ([]GroupDeadRow, err
 	var items []GroupDeadRow
 	for rows.Next() {
 		var i GroupDeadRow
+		if err := rows.Scan(
+			&i.QueueName,
+			&i.Kind,
+			&i.Reason,
+			&i.Error,
+			&i.Jobs,
+			&i.FirstAt,
+			&i.LastAt,
+			&i.ExampleID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const groupDeadOf = `-- name: GroupDeadOf :many
+SELECT head.queue_name, head.kind, head.reason,
+    regexp_replace(left(split_part(coalesce(j.last_error, ''), E'\n', 1), 160), '[0-9a-fA-F]{8,}|[0-9]+', '#', 'g')::text AS error,
+    count(*)::bigint AS jobs, min(head.dead_at)::timestamptz AS first_at, max(head.dead_at)::timestamptz AS last_at, max(head.job_id)::bigint AS example_id
+FROM (
+    SELECT newest.job_id, newest.queue_name, newest.kind, newest.reason, newest.dead_at
+    FROM (SELECT d.job_id, d.queue_name, d.kind, d.reason, d.dead_at FROM outbox.dead_letters AS d ORDER BY d.dead_at DESC, d.job_id DESC LIMIT $1) AS newest
+    WHERE EXISTS (
+        SELECT FROM unnest($2::text[]) AS mine (name)
+        WHERE CASE WHEN mine.name LIKE '%*' THEN starts_with(newest.queue_name, left(mine.name, -1)) ELSE newest.queue_name = mine.name END)
+    ORDER BY newest.dead_at DESC, newest.job_id DESC
+    LIMIT $3
+) AS head
+JOIN outbox.jobs AS j ON j.id = head.job_id
+GROUP BY 1, 2, 3, 4
+ORDER BY count(*) DESC, max(head.dead_at) DESC
+LIMIT 100
+`
+
+type GroupDeadOfParams struct {
+	Look   int32
+	Queues []string
+	Cap    int32
+}
+
+type GroupDeadOfRow struct {
+	QueueName string
+	Kind      string
+	Reason    string
+	Error     string
+	Jobs      int64
+	FirstAt   time.Time
+	LastAt    time.Time
+	ExampleID int64
+}
+
+// GroupDead of some queues, names or beginnings that end in *: those of theirs that are
+// among the newest so many dead jobs of all.
+func (q *Queries) GroupDeadOf(ctx context.Context, arg GroupDeadOfParams) ([]GroupDeadOfRow, error) {
+	rows, err := q.db.Query(ctx, groupDeadOf, arg.Look, arg.Queues, arg.Cap)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GroupDeadOfRow
+	for rows.Next() {
+		var i GroupDeadOfRow
 		if err := rows.Scan(
 			&i.QueueName,
 			&i.Kind,

@@ -375,23 +375,33 @@ func (q *Queries) ListOperations(ctx context.Context, arg ListOperationsParams) 
 	return items, nil
 }
 
-const pruneOperations = `-- name: PruneOperations :execrows
-DELETE FROM outbox.operations AS o
-WHERE o.id = ANY (ARRAY(
-    SELECT old.id
-    FROM (SELECT x.id, x.status, x.finished_at FROM outbox.operations AS x ORDER BY x.id LIMIT 1000) AS old
-    WHERE old.status <> 'running' AND old.finished_at < now() - $1::bigint * interval '1 millisecond'
-)) AND o.status <> 'running'
+const queuesOfJobs = `-- name: QueuesOfJobs :many
+SELECT j.id, j.queue_name FROM outbox.jobs AS j WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id
 `
 
-// Deletes operations that have been over for so long. They begin in the order of ids, so
-// the first thousand that are there tell: of those few run long enough to stay.
-func (q *Queries) PruneOperations(ctx context.Context, keepMs int64) (int64, error) {
-	result, err := q.db.Exec(ctx, pruneOperations, keepMs)
+type QueuesOfJobsRow struct {
+	ID        int64
+	QueueName string
+}
+
+func (q *Queries) QueuesOfJobs(ctx context.Context, ids []int64) ([]QueuesOfJobsRow, error) {
+	rows, err := q.db.Query(ctx, queuesOfJobs, ids)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []QueuesOfJobsRow
+	for rows.Next() {
+		var i QueuesOfJobsRow
+		if err := rows.Scan(&i.ID, &i.QueueName); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const redriveMany = `-- name: RedriveMany :many
