@@ -375,6 +375,25 @@ func (q *Queries) ListOperations(ctx context.Context, arg ListOperationsParams) 
 	return items, nil
 }
 
+const pruneOperations = `-- name: PruneOperations :execrows
+DELETE FROM outbox.operations AS o
+WHERE o.id = ANY (ARRAY(
+    SELECT old.id
+    FROM (SELECT x.id, x.status, x.finished_at FROM outbox.operations AS x ORDER BY x.id LIMIT 1000) AS old
+    WHERE old.status <> 'running' AND old.finished_at < now() - $1::bigint * interval '1 millisecond'
+)) AND o.status <> 'running'
+`
+
+// Deletes operations that have been over for so long. They begin in the order of ids, so
+// the first thousand that are there tell: of those few run long enough to stay.
+func (q *Queries) PruneOperations(ctx context.Context, keepMs int64) (int64, error) {
+	result, err := q.db.Exec(ctx, pruneOperations, keepMs)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const queuesOfJobs = `-- name: QueuesOfJobs :many
 SELECT j.id, j.queue_name FROM outbox.jobs AS j WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id
 `
