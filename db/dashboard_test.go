@@ -1,6 +1,9 @@
 package db_test
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/penguinmails/rookery/job"
@@ -39,5 +42,45 @@ func TestQueueStats_EndAtTheCap(t *testing.T) {
 	ahead, err := w.Ahead(t.Context(), job.Job{ID: 1 << 40, QueueName: "other", Priority: 100})
 	if err != nil || ahead != job.GlanceCap {
 		t.Errorf("Ahead = %d, %v, want %d", ahead, err, job.GlanceCap)
+	}
+}
+
+// Of some queues, only their dead jobs are grouped and counted; and no job of another is
+// read, whatever its payload.
+func TestDead_OfSomeQueues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`WITH dead AS (
+			INSERT INTO outbox.jobs (queue_name, kind, status, finished_at, last_error)
+			SELECT q.name, 'k', 'dead', now(), 'boom' FROM unnest('{mail.a,mail.b,bills,mail}'::text[]) AS q (name), generate_series(1, 3) RETURNING id, queue_name
+		)
+		INSERT INTO outbox.dead_letters (job_id, queue_name, kind, reason) SELECT id, queue_name, 'k', 'exhausted' FROM dead`)
+	for _, tt := range []struct {
+		queues []string
+		want   string
+	}{
+		{nil, "bills mail mail.a mail.b"}, {[]string{"mail"}, "mail"}, {[]string{"mail.*"}, "mail.a mail.b"}, {[]string{"mail.*", "bills"}, "bills mail.a mail.b"}, {[]string{"x"}, ""},
+	} {
+		groups, err := w.DeadGroups(t.Context(), tt.queues)
+		var names []string
+		for _, g := range groups {
+			names = append(names, g.QueueName)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); err != nil || got != tt.want {
+			t.Errorf("DeadGroups(%q) = %q, %v, want %q", tt.queues, got, err, tt.want)
+		}
+		if n, err := w.CountDead(t.Context(), tt.queues); err != nil || n != int64(3*len(names)) {
+			t.Errorf("CountDead(%q) = %d, %v, want %d", tt.queues, n, err, 3*len(names))
+		}
+	}
+	id := get[int64](w, `SELECT min(id) FROM outbox.jobs WHERE queue_name = 'bills'`)
+	for queue, want := range map[string]error{"bills": nil, "mail": job.ErrNotFound} {
+		if j, err := w.JobOf(t.Context(), id, []string{queue}); !errors.Is(err, want) || err == nil && j.ID != id {
+			t.Errorf("JobOf(%d, %s) = %+v, %v, want %v", id, queue, j, err, want)
+		}
+	}
+	if _, err := w.JobOf(t.Context(), 4711, []string{"mail"}); !errors.Is(err, job.ErrNotFound) {
+		t.Errorf("JobOf of no job = %v, want ErrNotFound", err)
 	}
 }

@@ -246,13 +246,13 @@ func TestOperations_ListAndLimit(t *testing.T) {
 	if _, err := w.StartOperation(t.Context(), admin, job.ActionCancel, job.Listing{QueueName: queue}, ""); !errors.Is(err, job.ErrTooMany) || errors.Is(err, job.ErrUnavailable) {
 		t.Errorf("one more = %v, want ErrTooMany", err)
 	}
-	page, err := w.Operations(t.Context(), 0, 2)
-	if err != nil || len(page) != 2 || page[0].ID != page[1].ID+1 || *page[0].Filter.Kind != kind {
+	page, err := w.Operations(t.Context(), job.OperationFilter{Limit: 2})
+	if some := page.Operations; err != nil || len(some) != 2 || some[0].ID != some[1].ID+1 || *some[0].Filter.Kind != kind || page.Next != some[1].ID {
 		t.Fatalf("Operations = %+v, %v", page, err)
 	}
-	next, err := w.Operations(t.Context(), page[1].ID, 2)
-	if err != nil || len(next) != 2 || next[0].ID != page[1].ID-1 {
-		t.Errorf("Operations behind %d = %+v, %v", page[1].ID, next, err)
+	next, err := w.Operations(t.Context(), job.OperationFilter{Before: page.Next, Limit: 2})
+	if err != nil || len(next.Operations) != 2 || next.Operations[0].ID != page.Next-1 {
+		t.Errorf("Operations behind %d = %+v, %v", page.Next, next, err)
 	}
 }
 
