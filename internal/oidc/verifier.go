@@ -33,7 +33,9 @@ const DefaultScopeClaim = "scope"
 
 // Options is everything about a [Verifier] that has a default.
 type Options struct {
-	ScopeClaim string // "" means [DefaultScopeClaim]
+	// ScopeClaim names the scopes of a token; dots lead into objects, as in
+	// realm_access.roles. "" means [DefaultScopeClaim].
+	ScopeClaim string
 	// QueuesClaim names the queues that a token is for, as keys have them; "*" alone means
 	// every queue. A token without it is then refused. "": tokens are for every queue.
 	QueuesClaim string
@@ -44,7 +46,8 @@ type Options struct {
 // Verifier knows the tokens of one issuer. It may be used concurrently.
 type Verifier struct {
 	issuer, audience string
-	o                Options
+	scopes           claim
+	queues           claim // nil: tokens are for every queue
 	keys             *keySet
 }
 
@@ -63,8 +66,17 @@ func New(issuer, audience string, o Options) (*Verifier, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	o.ScopeClaim = cmp.Or(o.ScopeClaim, DefaultScopeClaim)
-	return &Verifier{issuer: issuer, audience: audience, o: o, keys: newKeySet(issuer, o.Client, o.Logger)}, nil
+	v := &Verifier{issuer: issuer, audience: audience, keys: newKeySet(issuer, o.Client, o.Logger)}
+	var err error
+	if v.scopes, err = parseClaim(cmp.Or(o.ScopeClaim, DefaultScopeClaim)); err != nil {
+		return nil, fmt.Errorf("claim of the scopes: %w", err)
+	}
+	if o.QueuesClaim != "" {
+		if v.queues, err = parseClaim(o.QueuesClaim); err != nil {
+			return nil, fmt.Errorf("claim of the queues: %w", err)
+		}
+	}
+	return v, nil
 }
 
 // algorithms are those that a token may be signed by: each by one kind of key, and none
@@ -122,7 +134,7 @@ func (v *Verifier) check(c jwt.Claims, now time.Time) error {
 // bearer reads what the claims allow. Scopes that are not ours are somebody else's.
 func (v *Verifier) bearer(subject string, claims map[string]json.RawMessage) (job.Bearer, error) {
 	b := job.Bearer{Subject: subject}
-	words, ok := wordsOf(claims[v.o.ScopeClaim])
+	words, ok := v.scopes.words(claims)
 	if !ok {
 		return b, refused("has a claim of scopes that is neither text nor a list of texts")
 	}
@@ -131,8 +143,8 @@ func (v *Verifier) bearer(subject string, claims map[string]json.RawMessage) (jo
 			b.Scopes = append(b.Scopes, scope)
 		}
 	}
-	if v.o.QueuesClaim != "" {
-		b.Queues, ok = wordsOf(claims[v.o.QueuesClaim])
+	if v.queues != nil {
+		b.Queues, ok = v.queues.words(claims)
 		if !ok || len(b.Queues) == 0 {
 			return job.Bearer{}, refused("has no claim of the queues that it is for")
 		}
@@ -146,6 +158,15 @@ func (v *Verifier) bearer(subject string, claims map[string]json.RawMessage) (jo
 		}
 	}
 	return b, nil
+}
+
+// words reads what stands at c.
+func (c claim) words(claims map[string]json.RawMessage) (words []string, ok bool) {
+	value, ok := c.in(claims)
+	if !ok {
+		return nil, false
+	}
+	return wordsOf(value)
 }
 
 // wordsOf reads a claim: words between spaces, or a list of texts. One that is missing
