@@ -64,7 +64,7 @@ func doctorRights(f db.Facts, parts []string) (out []Finding) {
 		switch {
 		case !known:
 			out = append(out, Finding{Subject: "roles", Problem: "role " + role + " is missing, or was made after the migrations and has no rights",
-				Remedy: "run the grants of db/migrations/00007_parts.sql, 00009_retention.sql, 00012_stats.sql, 00013_keys.sql and 00015_endpoints.sql as the schema's owner, or GRANT rookery_server TO " + f.User})
+				Remedy: "run the grants of all files of db/migrations from 00003_roles.sql on as the schema's owner, or GRANT rookery_server TO " + f.User})
 		case len(missing) > 0:
 			out = append(out, Finding{Subject: "roles", Problem: "user " + f.User + " lacks rights of " + role + ": " + some(missing),
 				Remedy: "GRANT " + role + " TO " + f.User + ", or rookery_server, which is all parts in one"})
