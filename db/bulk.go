@@ -95,8 +95,10 @@ func changeJobs(ctx context.Context, q *query.Queries, action job.Action, ids []
 		return nil, nil
 	}
 	switch action {
-	case job.ActionCancel, job.ActionPurge:
+	case job.ActionCancel:
 		return q.CancelMany(ctx, ids)
+	case job.ActionPurge:
+		return q.PurgeMany(ctx, ids)
 	case job.ActionRedrive:
 		return q.RedriveMany(ctx, ids)
 	case job.ActionDelete:

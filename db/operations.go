@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -178,7 +179,7 @@ func (s *Store) WorkOperation(ctx context.Context, t job.Turn) (o job.Operation,
 			return err
 		}
 		held = true
-		if o, err = batch(ctx, q, query.GetOperationRow(rows[0])); err == nil && t.BeforeCommit != nil {
+		if o, err = batch(ctx, q, query.GetOperationRow(rows[0]), t.Found); err == nil && t.BeforeCommit != nil {
 			t.BeforeCommit()
 		}
 		return err
@@ -188,7 +189,7 @@ func (s *Store) WorkOperation(ctx context.Context, t job.Turn) (o job.Operation,
 
 // batch changes the next jobs of the operation in row, which is locked, and writes down
 // where that came to.
-func batch(ctx context.Context, q *query.Queries, row query.GetOperationRow) (o job.Operation, err error) {
+func batch(ctx context.Context, q *query.Queries, row query.GetOperationRow, found func()) (o job.Operation, err error) {
 	if o, err = operationOf(row); err != nil {
 		return o, err
 	}
@@ -204,9 +205,17 @@ func batch(ctx context.Context, q *query.Queries, row query.GetOperationRow) (o 
 	if err := r.run(ctx, q); err != nil {
 		return o, err
 	}
+	if found != nil {
+		found()
+	}
 	done, err := changeJobs(ctx, q, o.Action, job.SortedIDs(r.ids))
 	if err != nil {
 		return o, err
+	}
+	if o.Action == job.ActionPurge && r.ended() {
+		if err := again(ctx, q, &r); err != nil {
+			return o, err
+		}
 	}
 	a := query.AdvanceOperationParams{
 		ID: o.ID, Matched: int64(len(r.ids)), Done: int64(len(done)), Failed: int64(len(r.ids) - len(done)),
@@ -222,6 +231,17 @@ func batch(ctx context.Context, q *query.Queries, row query.GetOperationRow) (o 
 		return o, err
 	}
 	return operationOf(query.GetOperationRow(after))
+}
+
+// again begins a purge's round anew when a job waits that slipped past it: one that Redis
+// had lost goes back from dispatched to ready, which the round had left behind. What
+// is scheduled was gone through before; nothing comes back there that has not run.
+func again(ctx context.Context, q *query.Queries, r *round) error {
+	left, err := q.PurgeLeft(ctx, query.PurgeLeftParams{QueueName: r.filter.QueueName, UpToID: r.upTo})
+	if left {
+		r.list, r.place = slices.Index(r.lists(), job.FilterReady), nil
+	}
+	return err
 }
 
 // knowsFilter returns a [*job.FieldError] when a newer version has written a filter which

@@ -3,6 +3,7 @@ package db_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/penguinmails/rookery/db"
@@ -280,7 +281,10 @@ func TestOperation_ByTheAPIRole(t *testing.T) {
 	}
 	for _, role := range []string{"rookery_producer", "rookery_worker", "rookery_relay", "rookery_readonly"} {
 		side := sidePool(t, devtest.Login(t, w.url, role))
-		for _, sql := range []string{"SELECT outbox.cancel_many('{1}')", "SELECT outbox.redrive_many('{1}')", "SELECT outbox.delete_many('{1}')", "UPDATE outbox.operations SET status = 'running'", "DELETE FROM outbox.operations"} {
+		for _, sql := range []string{"SELECT outbox.cancel_many('{1}')", "SELECT outbox.redrive_many('{1}')", "SELECT outbox.delete_many('{1}')", "SELECT outbox.purge_many('{1}')", "UPDATE outbox.operations SET status = 'running'", "DELETE FROM outbox.operations"} {
+			if role == "rookery_relay" && strings.HasPrefix(sql, "DELETE") {
+				continue // those that are over, see TestPruneOperations
+			}
 			if _, err := side.Exec(t.Context(), sql); err == nil {
 				t.Errorf("%s may %s", role, sql)
 			}

@@ -106,7 +106,11 @@ func (o *operator) operate(ctx context.Context, id int64) bool {
 func (o *operator) batch(ctx context.Context, id int64) (job.Operation, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, operateCall)
 	defer cancel()
-	op, held, err := o.work.WorkOperation(ctx, job.Turn{ID: id, Holder: o.holder, BeforeCommit: func() { o.failpoint("api.in_batch") }})
+	op, held, err := o.work.WorkOperation(ctx, job.Turn{
+		ID: id, Holder: o.holder,
+		Found:        func() { o.failpoint("api.found_batch") },
+		BeforeCommit: func() { o.failpoint("api.in_batch") },
+	})
 	// A crash here, or before the commit, leaves the place where the batch began or ended:
 	// another server goes on from there.
 	o.failpoint("api.after_batch")

@@ -23,8 +23,13 @@ const (
 	ActionCancel  Action = "cancel"
 	ActionRedrive Action = "redrive"
 	ActionDelete  Action = "delete"
-	// ActionPurge cancels what waits: in Postgres, or in Redis for a worker. What runs
-	// runs on, and what was cancelled can be redriven for as long as it is kept.
+	// ActionPurge cancels what waits: in Postgres, or in Redis for a worker. When it has
+	// completed, no job of the queue that had been committed when it began waits that has not
+	// begun to run since. What Postgres knows to run, when the purge comes by, runs on; a job
+	// that a worker has only just taken, and that has not been noted as running (250 ms), counts as
+	// waiting: its handler is told. Jobs of transactions that began later are left alone;
+	// those of transactions that were under way may be cancelled or not. What was
+	// cancelled can be redriven for as long as it is kept.
 	ActionPurge Action = "purge"
 )
 
@@ -134,6 +139,8 @@ const (
 type Turn struct {
 	ID     int64
 	Holder string
+	// Found is called when the batch has found its jobs and locked none; nil: nothing.
+	Found func()
 	// BeforeCommit is called when all is written and nothing committed; nil: nothing.
 	BeforeCommit func()
 }

@@ -3,6 +3,33 @@
 -- name: CancelMany :many
 SELECT outbox.cancel_many(@ids::bigint[])::bigint AS id;
 
+-- name: PurgeMany :many
+SELECT outbox.purge_many(@ids::bigint[])::bigint AS id;
+
+-- name: PurgeLeft :one
+-- Whether a job of a queue waits, due or handed out, that a purge has not come by: one
+-- look at both lists in one snapshot, so that none slips from one to the other. Probes
+-- ready_pkey once for each priority that is there, and reads the queue's ledger.
+WITH RECURSIVE priorities AS (
+    (SELECT r.priority FROM outbox.ready AS r WHERE r.queue_name = @queue_name::text ORDER BY r.priority LIMIT 1)
+    UNION ALL
+    SELECT (SELECT r.priority FROM outbox.ready AS r WHERE r.queue_name = @queue_name AND r.priority > p.priority ORDER BY r.priority LIMIT 1)
+    FROM priorities AS p
+    WHERE p.priority IS NOT NULL
+)
+SELECT (EXISTS (
+    SELECT
+    FROM priorities AS p
+    JOIN outbox.ready AS r ON r.queue_name = @queue_name AND r.priority = p.priority AND r.job_id <= @up_to_id::bigint
+    JOIN outbox.jobs AS j ON j.id = r.job_id AND j.status = 'queued'
+) OR EXISTS (
+    SELECT
+    FROM outbox.dispatches AS d
+    CROSS JOIN LATERAL unnest(d.job_ids) AS entrusted (job_id)
+    JOIN outbox.jobs AS j ON j.id = entrusted.job_id
+    WHERE d.queue_name = @queue_name AND entrusted.job_id <= @up_to_id AND j.status = 'dispatched'
+))::boolean AS waits;
+
 -- name: RedriveMany :many
 SELECT outbox.redrive_many(@ids::bigint[])::bigint AS id;
 

@@ -168,8 +168,12 @@ func queuesPurge(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "purge QUEUE --confirm QUEUE",
 		Short: "Cancel all jobs of a queue that wait, in Postgres or in Redis",
-		Long: `Cancel all jobs of a queue that wait, in Postgres or, handed out, in Redis. What runs
-runs on. Nothing is deleted: rookery jobs redrive --queue QUEUE --status cancelled takes
+		Long: `Cancel all jobs of a queue that wait, in Postgres or, handed out, in Redis. When it has
+completed, no job waits that had been committed when it began and has not begun to run
+since. What is known to run (a job is, after 250 ms) runs on; one that a worker has only
+just taken is cancelled as if it waited. Jobs of transactions that began later are left
+alone; those of transactions under way may be cancelled or not, as may jobs that ran and
+wait again. Nothing is deleted: rookery jobs redrive --queue QUEUE --status cancelled takes
 it back for as long as cancelled jobs are kept.`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {

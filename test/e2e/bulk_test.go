@@ -15,7 +15,7 @@ import (
 // is touched.
 func TestOperation_ItsServerIsKilled(t *testing.T) {
 	slow(t)
-	for _, point := range []string{"api.in_batch", "api.after_batch"} {
+	for _, point := range []string{"api.found_batch", "api.in_batch", "api.after_batch"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			const many = 2300
