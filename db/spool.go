@@ -18,7 +18,8 @@ const keyReused = "RK001"
 // InsertSpooled inserts the jobs of each request that was not inserted under its key
 // before, all requests or none, and returns every request's ids in order. It may be
 // sent again whatever became of it. Errors beside those of every call:
-// [job.ErrNotInserted] when it certainly was not, [job.ErrKeyReused], and a [*job.FieldError] for a job that breaks a limit.
+// [job.ErrNotInserted] when it certainly was not, [job.ErrKeyReused], and a
+// [*job.FieldError] for a job that breaks a limit.
 func (s *Store) InsertSpooled(ctx context.Context, requests []job.Spooled) ([][]int64, error) {
 	var p query.InsertSpooledParams
 	for _, r := range requests {

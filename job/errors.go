@@ -108,15 +108,6 @@ func Snooze(d time.Duration) error {
 	return &snoozeError{delay: min(max(d, 100*time.Millisecond), MaxDelay)}
 }
 
-// SnoozeDelay returns the delay that err asks for, and whether it asks for one.
-func SnoozeDelay(err error) (time.Duration, bool) {
-	var s *snoozeError
-	if errors.As(err, &s) {
-		return s.delay, true
-	}
-	return 0, false
-}
-
 type retryError struct {
 	delay time.Duration
 	err   error

@@ -61,13 +61,15 @@ func (r *Relay) lookAgain(ctx context.Context, a *inquest) error {
 	if time.Since(a.at) < r.o.Lease {
 		return nil
 	}
-	q := r.known(a.queue)
-	if q == nil || q.believe().epoch != a.epoch {
+	var b belief
+	if q := r.known(a.queue); q != nil {
+		b = q.believe()
+	}
+	if b.epoch != a.epoch {
 		a.from, a.suspects = job.Cursor{}, nil // settled with its epoch
 		return nil
 	}
-	b := q.believe()
-	if !b.open || b.epoch != a.epoch {
+	if !b.open {
 		return nil
 	}
 	unleased := map[job.Ref]bool{}
