@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -46,7 +48,7 @@ func TestAskReady(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = w.Write([]byte(c.body))
 		}))
-		err := askReady(t.Context(), strings.TrimPrefix(server.URL, "http://"))
+		err := askReady(t.Context(), server.URL)
 		server.Close()
 		switch {
 		case c.want == "" && err != nil:
@@ -55,7 +57,25 @@ func TestAskReady(t *testing.T) {
 			t.Errorf("askReady of %d %s = %v, want %q", c.status, c.body, err, c.want)
 		}
 	}
-	if err := askReady(t.Context(), "127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "nobody answers") {
+	if err := askReady(t.Context(), "http://127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "nobody answers") {
 		t.Errorf("askReady of a closed port = %v", err)
+	}
+}
+
+// An API that speaks TLS is asked by TLS, and a worker beside it is not.
+func TestHealthcheck_WithTLS(t *testing.T) {
+	ready := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"ready": true}`)) })
+	t.Setenv("ROOKERY_TLS_CERT", "cert.pem")
+	t.Setenv("ROOKERY_TLS_KEY", "key.pem")
+	for _, start := range []func(*httptest.Server){(*httptest.Server).StartTLS, (*httptest.Server).Start} {
+		server := httptest.NewUnstartedServer(ready)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
+		start(server)
+		ask := program()
+		ask.SetArgs([]string{"healthcheck", "--addr", server.Listener.Addr().String()})
+		if err := ask.ExecuteContext(t.Context()); err != nil {
+			t.Errorf("healthcheck of %s = %v", server.URL, err)
+		}
+		server.Close()
 	}
 }
