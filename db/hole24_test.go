@@ -85,8 +85,8 @@ func TestHole24_SessionsSayWhatTheyNeed(t *testing.T) {
 	}
 }
 
-// A job's row that somebody has locked in psql stops a claim of it for a second,
-// not the queue: the relay halves its limit.
+// A job's row that somebody has locked in psql stops a claim of it for a second, not
+// the queue: the claims after it skip what is locked (TestClaim_SkipsLockedJobs).
 func TestHole24_JobLockedByAnotherSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
