@@ -31,7 +31,7 @@ process.exit();
 // needed for the job.
 func TestSignup_OneTransaction(t *testing.T) {
 	t.Parallel()
-	dir := installed(t)
+	dir := installed(t, route, caller)
 	url := devtest.Postgres(t)
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -69,8 +69,8 @@ func TestSignup_OneTransaction(t *testing.T) {
 	}
 }
 
-// installed copies the example and installs what it needs.
-func installed(t *testing.T) (dir string) {
+// installed copies a route of the example and what calls it, and installs what it needs.
+func installed(t *testing.T, route, caller string) (dir string) {
 	t.Helper()
 	devtest.Programs(t, "node", "npm")
 	dir = t.TempDir()
