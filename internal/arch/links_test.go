@@ -37,16 +37,45 @@ func TestPages_LinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// Every page of docs is in docs/README.md, so that it is found.
+// Every page of docs is in docs/README.md, so that it is found, and every screenshot in
+// docs/screenshots/README.md.
 func TestPages_AreInTheIndex(t *testing.T) {
-	index := map[string]bool{}
-	for _, m := range link.FindAllStringSubmatch(read(t, "docs/README.md"), -1) {
-		index[filepath.Join("docs", m[1])] = true
-	}
-	for _, path := range files(t, ".md") {
-		if filepath.Dir(path) == "docs" && path != "docs/README.md" && !index[path] {
-			t.Errorf("docs/README.md does not lead to %s", path)
+	for dir, suffix := range map[string]string{"docs": ".md", "docs/screenshots": ".png"} {
+		page := filepath.Join(dir, "README.md")
+		index := map[string]bool{page: true}
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			index[filepath.Join(dir, m[1])] = true
 		}
+		for _, path := range files(t, suffix) {
+			if filepath.Dir(path) == dir && !index[path] {
+				t.Errorf("%s does not lead to %s", page, path)
+			}
+		}
+	}
+}
+
+// mention is a page that a comment, an error or a sentence names without a link, and
+// perhaps its heading: docs/security.md, "Tokens".
+var mention = regexp.MustCompile(`docs/[a-z-]+\.md(?:, "([A-Z][A-Za-z ]+)")?`)
+
+// An error that sends its reader to a page, or to a heading of it, sends them somewhere.
+func TestPages_ThatAreNamedAreThere(t *testing.T) {
+	seen := 0
+	for _, suffix := range []string{".go", ".md", ".sql", ".yaml", ".yml", ".service", ".json"} {
+		for _, path := range files(t, suffix) {
+			for _, m := range mention.FindAllStringSubmatch(read(t, path), -1) {
+				seen++
+				page, _, _ := strings.Cut(m[0], ",")
+				if text, err := os.ReadFile(filepath.Join(root, page)); err != nil {
+					t.Errorf("%s names %s, which is not there", path, page)
+				} else if heading := "# " + m[1]; m[1] != "" && !strings.Contains(string(text), heading+"\n") {
+					t.Errorf("%s names %s, which has no such heading", path, m[0])
+				}
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("%d pages are named, want 100 at least", seen)
 	}
 }
 
