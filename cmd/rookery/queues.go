@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,17 +43,19 @@ func queuesCommand(s *settings) *cobra.Command {
 		paused     bool
 	}{{"pause", "Stop claiming and taking a queue's jobs", true}, {"resume", "Let a paused queue go on", false}} {
 		queues.AddCommand(queueAction(s, word.use, word.short, func(ctx context.Context, jobs *rookery.Jobs, name string) error {
+			askAboutNewQueue(ctx, jobs, name)
 			return jobs.As(rookery.AtTheCommandLine()).Pause(ctx, name, word.paused)
 		}))
 	}
 	var size int
 	window := &cobra.Command{
-		Use: "window QUEUE --size N", Short: "Set how many undelivered jobs of a queue may sit in Redis", Args: oneArg,
+		Use: "window QUEUE --size N", Short: "Set how many undelivered jobs of a queue may sit in Redis", Args: oneArg, ValidArgsFunction: queueNames(s),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if size < 1 || size > job.MaxWindow {
 				return &usageError{fmt.Errorf("--size is needed: 1 to %d", job.MaxWindow)}
 			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error {
+				askAboutNewQueue(ctx, jobs, args[0])
 				return jobs.As(rookery.AtTheCommandLine()).SetWindow(ctx, args[0], size)
 			})
 		},
@@ -71,6 +75,16 @@ func queueAction(s *settings, use, short string, do func(context.Context, *rooke
 			}
 			return withJobs(cmd.Context(), s, func(ctx context.Context, jobs *rookery.Jobs) error { return do(ctx, jobs, args[0]) })
 		},
+	}
+}
+
+// askAboutNewQueue says so when nobody has heard of a queue that is about to be changed.
+// That is allowed, before its first job, and is a misspelt name more often.
+func askAboutNewQueue(ctx context.Context, jobs *rookery.Jobs, name string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := jobs.Queue(ctx, name); errors.Is(err, job.ErrNotFound) {
+		fmt.Fprintf(os.Stderr, "rookery: no job of a queue called %s has been seen so far; is the name right?\n", name)
 	}
 }
 

@@ -39,3 +39,21 @@ func TestDoctor_NamesWhatWaitsForAPerson(t *testing.T) {
 		t.Errorf("doctor with a dead job = %q, want %q", got, want)
 	}
 }
+
+// A queue may be paused before its first job; whoever misspells one hears of it.
+func TestQueues_PauseOfAnUnknownQueueAsks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{})
+	const asked = "no job of a queue called mial has been seen so far"
+	for i, c := range []struct {
+		args  []string
+		asked bool
+	}{
+		{[]string{"queues", "pause", "mial"}, true}, {[]string{"queues", "resume", "mial"}, false}, {[]string{"queues", "window", "mial", "--size", "5"}, false},
+	} {
+		code, stdout, stderr := run(t, w.env("jobs"), append([]string{program("rookery")}, c.args...)...)
+		if code != 0 || stdout != "" || strings.Contains(stderr, asked) != c.asked {
+			t.Errorf("%d. rookery %v = %d %q %q, want 0 and a question: %t", i+1, c.args, code, stdout, stderr, c.asked)
+		}
+	}
+}
