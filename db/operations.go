@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,6 +48,14 @@ func (s *Store) StartOperation(ctx context.Context, who job.Actor, action job.Ac
 		row, err := q.StartOperation(ctx, a)
 		if full = errors.Is(err, pgx.ErrNoRows); full || err != nil {
 			return job.Change{}, false, err
+		}
+		if row.Total, err = total(ctx, q, action, l, row.UpToID); err != nil {
+			return job.Change{}, false, err
+		}
+		if row.Total != nil {
+			if err := q.SetOperationTotal(ctx, query.SetOperationTotalParams{ID: row.ID, Total: *row.Total}); err != nil {
+				return job.Change{}, false, err
+			}
 		}
 		o, err = operationOf(query.GetOperationRow(row))
 		return who.Did("operation.start", strconv.FormatInt(o.ID, 10), l.QueueName, map[string]any{"action": action, "filter": l}), true, err
@@ -197,10 +206,8 @@ func batch(ctx context.Context, q *query.Queries, row query.GetOperationRow, fou
 		return o, err
 	}
 	r := round{action: o.Action, filter: o.Filter, upTo: row.UpToID, most: job.BulkBatch, list: int(row.Walk)}
-	if row.Place != nil {
-		if err := json.Unmarshal(row.Place, &r.place); err != nil {
-			return o, fmt.Errorf("read place: %w", err)
-		}
+	if r.place, err = placeIn(row); err != nil {
+		return o, err
 	}
 	if err := r.run(ctx, q); err != nil {
 		return o, err
@@ -263,10 +270,30 @@ func (s *Store) FailOperation(ctx context.Context, id int64, holder, why string)
 	})
 }
 
+// totalTime is how long whoever begins an operation waits for its total.
+const totalTime = 500 * time.Millisecond
+
+// total counts the jobs that an action is about to change; nil: there are more than
+// [job.OperationCount] places to look at, or it takes too long.
+func total(ctx context.Context, q *query.Queries, action job.Action, l job.Listing, upTo int64) (*int64, error) {
+	r := round{action: action, filter: l, upTo: upTo, most: job.OperationCount, counts: true}
+	began := time.Now()
+	for looks := 0; !r.ended(); looks++ {
+		if looks > 0 && (looks == job.OperationCount/job.BrowseCap || time.Since(began) > totalTime) {
+			return nil, nil
+		}
+		if err := r.run(ctx, q); err != nil {
+			return nil, fmt.Errorf("count jobs: %w", err)
+		}
+	}
+	n := int64(len(r.ids))
+	return &n, nil
+}
+
 func operationOf(r query.GetOperationRow) (job.Operation, error) {
 	o := job.Operation{
 		ID: r.ID, Action: job.Action(r.Action), Status: job.OperationStatus(r.Status), Principal: r.Principal,
-		StartedAt: r.StartedAt.UTC(), FinishedAt: r.FinishedAt, Error: r.Error, Matched: r.Matched, Done: r.Done, Failed: r.Failed,
+		StartedAt: r.StartedAt.UTC(), FinishedAt: r.FinishedAt, Error: r.Error, Matched: r.Matched, Done: r.Done, Failed: r.Failed, Total: r.Total,
 	}
 	if o.FinishedAt != nil {
 		at := o.FinishedAt.UTC()
@@ -275,5 +302,36 @@ func operationOf(r query.GetOperationRow) (job.Operation, error) {
 	if err := json.Unmarshal(r.Filter, &o.Filter); err != nil {
 		return o, fmt.Errorf("read filter: %w", err)
 	}
-	return o, nil
+	place, err := placeIn(r)
+	o.Share = share(o, place, r.UpToID)
+	return o, err
+}
+
+func placeIn(r query.GetOperationRow) (place *job.Place, err error) {
+	if r.Place == nil {
+		return nil, nil
+	}
+	if err := json.Unmarshal(r.Place, &place); err != nil {
+		return nil, fmt.Errorf("read place: %w", err)
+	}
+	return place, nil
+}
+
+// share says how much of an operation is behind it.
+func share(o job.Operation, place *job.Place, upTo int64) *float64 {
+	var part float64
+	switch lists := o.Action.Lists(o.Filter); {
+	case o.Status == job.OperationCompleted:
+		part = 1
+	case o.Total != nil && *o.Total > 0:
+		part = float64(o.Matched) / float64(*o.Total)
+	case o.Total == nil && len(lists) == 1 && byNewest(lists[0]):
+		if place != nil { // from the newest job to the oldest
+			part = float64(upTo-place.ID+1) / float64(max(upTo, 1))
+		}
+	default:
+		return nil
+	}
+	part = min(max(part, 0), 1)
+	return &part
 }

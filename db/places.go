@@ -18,6 +18,15 @@ type place struct {
 // walk reads the next places of a list behind from; nil is before the first.
 type walk func(ctx context.Context, q *query.Queries, from *job.Place, slice int32) ([]place, error)
 
+// byNewest reports whether a list has all jobs, by id.
+func byNewest(status string) bool {
+	switch status {
+	case job.FilterReady, job.FilterScheduled, job.FilterRetrying, job.FilterOut, string(job.Dispatched), string(job.Running), string(job.Dead):
+		return false
+	}
+	return true
+}
+
 // walkOf returns the walk whose index fits the listing's status.
 func walkOf(l job.Listing) walk {
 	switch l.Status {

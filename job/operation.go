@@ -13,6 +13,7 @@ const (
 	MaxRunningOperations = 100              // at a time
 	OperationLease       = 15 * time.Second // after which another process goes on with an operation
 	PreviewExamples      = 10               // jobs that a [Preview] shows
+	OperationCount       = 100_000          // places that are looked at to know an operation's total
 )
 
 // Action is what is done to many jobs at once.
@@ -104,6 +105,12 @@ type Operation struct {
 	Matched    int64           `json:"matched"`     // jobs found so far
 	Done       int64           `json:"done"`        // of those, changed
 	Failed     int64           `json:"failed"`      // of those, left: somebody changed them first
+
+	// Total is how many jobs matched when it began; nil: there were too many to count.
+	Total *int64 `json:"total"`
+	// Share is how much has been gone through, 0 to 1: by Total, or by ids where the
+	// operation goes by id; nil: nobody can say.
+	Share *float64 `json:"share"`
 }
 
 // OperationFilter says which operations a page is to show.

@@ -61,11 +61,20 @@ LIMIT @slice;
 -- name: BrowseJobs :many
 -- The first of some jobs that match, in the order in which they are named, without
 -- payload and headers. No statuses means any, no queues all, and one that ends in * all
--- that begin so; NULL any kind, failed or not, any time. Errors are cut.
+-- that begin so; NULL any kind, failed or not, any time. Errors are cut. OFFSET 0 has the
+-- planner probe jobs_pkey: of a table that was never analysed it believes that hardly
+-- any row matches, reads it whole, and holds each row against all ids.
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts,
     j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, coalesce(left(j.last_error, @error_chars::integer), '')::text AS last_error
 FROM unnest(@ids::bigint[]) WITH ORDINALITY AS place (id, n)
-JOIN outbox.jobs AS j ON j.id = place.id
+CROSS JOIN LATERAL (
+    SELECT known.id, known.queue_name, known.kind, known.priority, known.status, known.dispatch_id, known.attempt_count, known.failure_count,
+        known.lost_count, known.max_attempts, known.run_at, known.created_at, known.dispatched_at, known.started_at, known.finished_at,
+        known.worker_id, known.last_error
+    FROM outbox.jobs AS known
+    WHERE known.id = place.id
+    OFFSET 0
+) AS j
 WHERE (@queue_name::text = '' OR j.queue_name = @queue_name)
   AND (cardinality(@queues::text[]) = 0 OR EXISTS (
     SELECT FROM unnest(@queues) AS mine (name)

@@ -50,15 +50,19 @@ SELECT sqlc.arg(action)::text, sqlc.arg(filter)::jsonb, sqlc.arg(principal)::tex
     coalesce((SELECT max(j.id) FROM outbox.jobs AS j), 0),
     sqlc.arg(holder)::text, now() + sqlc.arg(lease_ms)::bigint * interval '1 millisecond'
 WHERE sqlc.arg(max_running)::bigint > (SELECT count(*) FROM outbox.operations AS other WHERE other.status = 'running')
-RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place;
+RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place;
+
+-- name: SetOperationTotal :exec
+-- How many jobs there are, once they have been counted.
+UPDATE outbox.operations AS o SET total = @total::bigint WHERE o.id = @id;
 
 -- name: GetOperation :one
-SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 FROM outbox.operations AS o WHERE o.id = @id;
 
 -- name: ListOperations :many
 -- The newest first.
-SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 FROM outbox.operations AS o WHERE o.id < @before_id::bigint ORDER BY o.id DESC LIMIT @max_operations;
 
 -- name: TakeOperation :many
@@ -77,7 +81,7 @@ RETURNING o.id;
 
 -- name: HoldOperation :many
 -- Locks an operation for a batch; none: it is over, or another works at it.
-SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 FROM outbox.operations AS o
 WHERE o.id = @id AND o.status = 'running' AND o.holder = @holder
 FOR UPDATE;
@@ -90,7 +94,7 @@ SET matched = o.matched + sqlc.arg(matched)::bigint, done = o.done + sqlc.arg(do
     status = CASE WHEN sqlc.arg(ended)::boolean THEN 'completed' ELSE o.status END,
     finished_at = CASE WHEN sqlc.arg(ended)::boolean THEN now() END
 WHERE o.id = @id AND o.status = 'running'
-RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place;
+RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place;
 
 -- name: PruneOperations :execrows
 -- Deletes operations that have been over for so long. They begin in the order of ids, so
@@ -108,4 +112,4 @@ WHERE o.id = ANY (ARRAY(
 UPDATE outbox.operations AS o
 SET status = @status, error = @error, finished_at = now()
 WHERE o.id = @id AND o.status = 'running' AND (@holder::text = '' OR o.holder = @holder)
-RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place;
+RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place;

@@ -127,12 +127,7 @@ func operate(ctx context.Context, s *settings, action job.Action, l job.Listing)
 			return err
 		}
 		bar := newProgress(os.Stderr, string(action))
-		if bar.shown {
-			if p, err := jobs.Preview(ctx, action, l); err == nil && !p.Capped {
-				bar.total = p.Matched
-			}
-		}
-		o, err := jobs.Operate(ctx, action, l, func(o job.Operation) { bar.show(o.Matched) })
+		o, err := jobs.Operate(ctx, action, l, bar.show)
 		bar.clear()
 		if err != nil {
 			if o.ID == 0 {

@@ -5,13 +5,14 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/penguinmails/rookery/job"
 )
 
 // progress is a line on a terminal that says how far long work is; elsewhere nothing.
 type progress struct {
 	out   io.Writer
 	what  string
-	total int64 // 0: nobody knows
 	shown bool
 }
 
@@ -20,17 +21,21 @@ func newProgress(f *os.File, what string) *progress {
 	return &progress{out: f, what: what, shown: err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"}
 }
 
-// show draws the line anew.
-func (p *progress) show(done int64) {
+// show draws the line anew, with a bar when it is known how much there is.
+func (p *progress) show(o job.Operation) {
 	if !p.shown {
 		return
 	}
-	text := fmt.Sprintf("%s: %d jobs", p.what, done)
-	if p.total > 0 {
+	text := fmt.Sprintf("%s: %d jobs", p.what, o.Matched)
+	if o.Share != nil {
 		const width = 30
-		part := min(done, p.total)
-		full := int(part * width / p.total)
-		text = fmt.Sprintf("%s [%s%s] %d of %d", p.what, strings.Repeat("#", full), strings.Repeat(".", width-full), done, p.total)
+		full := int(*o.Share * width)
+		text = fmt.Sprintf("%s [%s%s] ", p.what, strings.Repeat("#", full), strings.Repeat(".", width-full))
+		if o.Total != nil {
+			text += fmt.Sprintf("%d of %d", o.Matched, *o.Total)
+		} else {
+			text += fmt.Sprintf("%d %% of all ids, %d jobs", int(*o.Share*100), o.Matched)
+		}
 	}
 	fmt.Fprintf(p.out, "\r%s\x1b[K", text)
 }

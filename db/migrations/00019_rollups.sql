@@ -59,6 +59,9 @@ SELECT DISTINCT covers.minutes, date_bin(covers.minutes * interval '1 minute', s
 FROM (SELECT DISTINCT minute FROM outbox.stats) AS s
 CROSS JOIN (VALUES (5), (60)) AS covers (minutes);
 
+-- How many jobs an operation found when it began; NULL: more than could be counted then.
+ALTER TABLE outbox.operations ADD COLUMN total bigint;
+
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -67,6 +70,9 @@ BEGIN
     FOR part IN SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN ('rookery_relay', 'rookery_server') LOOP
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON outbox.rollups TO %I', part);
         EXECUTE format('GRANT SELECT, INSERT, DELETE ON outbox.rollups_due TO %I', part);
+    END LOOP;
+    FOR part IN SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN ('rookery_api', 'rookery_server') LOOP
+        EXECUTE format('GRANT UPDATE (total) ON outbox.operations TO %I', part);
     END LOOP;
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'rookery_worker') THEN
         GRANT INSERT ON outbox.rollups_due TO rookery_worker; -- by the trigger
@@ -78,6 +84,17 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose Down
+-- +goose StatementBegin
+DO $$
+DECLARE
+    part text;
+BEGIN
+    FOR part IN SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN ('rookery_api', 'rookery_server') LOOP
+        EXECUTE format('REVOKE UPDATE (total) ON outbox.operations FROM %I', part); -- a dropped column keeps its grants
+    END LOOP;
+END $$;
+-- +goose StatementEnd
+ALTER TABLE outbox.operations DROP COLUMN total;
 DROP TRIGGER stats_inserted ON outbox.stats;
 DROP TRIGGER stats_updated ON outbox.stats;
 DROP FUNCTION outbox.stats_written();

@@ -25,12 +25,24 @@ type operationLine struct {
 	Filter string // in words
 	Over   bool
 	Took   time.Duration // once it is over; by Postgres' clock
+	Of     int64         // how many there were when it began; 0: nobody knows, or none
+}
+
+// Percent is its share in whole percent: 100 when all is gone through, and not before.
+func (l operationLine) Percent() int {
+	if l.Share == nil {
+		return 0
+	}
+	return int(*l.Share * 100)
 }
 
 func operationLineOf(o job.Operation) operationLine {
 	l := operationLine{Operation: o, Filter: filterText(o.Filter), Over: o.Status != job.OperationRunning}
 	if o.FinishedAt != nil {
 		l.Took = o.FinishedAt.Sub(o.StartedAt)
+	}
+	if o.Total != nil {
+		l.Of = *o.Total
 	}
 	return l
 }

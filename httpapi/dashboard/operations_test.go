@@ -69,7 +69,8 @@ func TestOperation_OverAllThatMatch(t *testing.T) {
 		t.Error("looking at the confirmation has begun something")
 	}
 	at := w.acts("/ui/operations", form)
-	if body := w.page(at).body; !strings.Contains(body, "running") || !strings.Contains(body, "data-live") || !strings.Contains(body, at+"/cancel") {
+	if body := w.page(at).body; !strings.Contains(body, "running") || !strings.Contains(body, "data-live") || !strings.Contains(body, at+"/cancel") ||
+		!strings.Contains(body, "0 of 60 jobs done") || !strings.Contains(body, `max="100" value="0"`) {
 		t.Errorf("the page of the operation that runs:\n%s", body)
 	}
 	w.works()

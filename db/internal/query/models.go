@@ -181,6 +181,7 @@ type OutboxOperation struct {
 	Place      []byte
 	Holder     string
 	LeaseUntil time.Time
+	Total      *int64
 }
 
 type OutboxProcess struct {

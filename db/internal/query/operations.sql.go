@@ -17,7 +17,7 @@ SET matched = o.matched + $1::bigint, done = o.done + $2::bigint, failed = o.fai
     status = CASE WHEN $7::boolean THEN 'completed' ELSE o.status END,
     finished_at = CASE WHEN $7::boolean THEN now() END
 WHERE o.id = $8 AND o.status = 'running'
-RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 `
 
 type AdvanceOperationParams struct {
@@ -43,6 +43,7 @@ type AdvanceOperationRow struct {
 	Matched    int64
 	Done       int64
 	Failed     int64
+	Total      *int64
 	UpToID     int64
 	Walk       int16
 	Place      []byte
@@ -73,6 +74,7 @@ func (q *Queries) AdvanceOperation(ctx context.Context, arg AdvanceOperationPara
 		&i.Matched,
 		&i.Done,
 		&i.Failed,
+		&i.Total,
 		&i.UpToID,
 		&i.Walk,
 		&i.Place,
@@ -134,7 +136,7 @@ const endOperation = `-- name: EndOperation :many
 UPDATE outbox.operations AS o
 SET status = $1, error = $2, finished_at = now()
 WHERE o.id = $3 AND o.status = 'running' AND ($4::text = '' OR o.holder = $4)
-RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 `
 
 type EndOperationParams struct {
@@ -156,6 +158,7 @@ type EndOperationRow struct {
 	Matched    int64
 	Done       int64
 	Failed     int64
+	Total      *int64
 	UpToID     int64
 	Walk       int16
 	Place      []byte
@@ -189,6 +192,7 @@ func (q *Queries) EndOperation(ctx context.Context, arg EndOperationParams) ([]E
 			&i.Matched,
 			&i.Done,
 			&i.Failed,
+			&i.Total,
 			&i.UpToID,
 			&i.Walk,
 			&i.Place,
@@ -204,7 +208,7 @@ func (q *Queries) EndOperation(ctx context.Context, arg EndOperationParams) ([]E
 }
 
 const getOperation = `-- name: GetOperation :one
-SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 FROM outbox.operations AS o WHERE o.id = $1
 `
 
@@ -220,6 +224,7 @@ type GetOperationRow struct {
 	Matched    int64
 	Done       int64
 	Failed     int64
+	Total      *int64
 	UpToID     int64
 	Walk       int16
 	Place      []byte
@@ -240,6 +245,7 @@ func (q *Queries) GetOperation(ctx context.Context, id int64) (GetOperationRow, 
 		&i.Matched,
 		&i.Done,
 		&i.Failed,
+		&i.Total,
 		&i.UpToID,
 		&i.Walk,
 		&i.Place,
@@ -248,7 +254,7 @@ func (q *Queries) GetOperation(ctx context.Context, id int64) (GetOperationRow, 
 }
 
 const holdOperation = `-- name: HoldOperation :many
-SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 FROM outbox.operations AS o
 WHERE o.id = $1 AND o.status = 'running' AND o.holder = $2
 FOR UPDATE
@@ -271,6 +277,7 @@ type HoldOperationRow struct {
 	Matched    int64
 	Done       int64
 	Failed     int64
+	Total      *int64
 	UpToID     int64
 	Walk       int16
 	Place      []byte
@@ -298,6 +305,7 @@ func (q *Queries) HoldOperation(ctx context.Context, arg HoldOperationParams) ([
 			&i.Matched,
 			&i.Done,
 			&i.Failed,
+			&i.Total,
 			&i.UpToID,
 			&i.Walk,
 			&i.Place,
@@ -313,7 +321,7 @@ func (q *Queries) HoldOperation(ctx context.Context, arg HoldOperationParams) ([
 }
 
 const listOperations = `-- name: ListOperations :many
-SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+SELECT o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 FROM outbox.operations AS o WHERE o.id < $1::bigint ORDER BY o.id DESC LIMIT $2
 `
 
@@ -334,6 +342,7 @@ type ListOperationsRow struct {
 	Matched    int64
 	Done       int64
 	Failed     int64
+	Total      *int64
 	UpToID     int64
 	Walk       int16
 	Place      []byte
@@ -361,6 +370,7 @@ func (q *Queries) ListOperations(ctx context.Context, arg ListOperationsParams) 
 			&i.Matched,
 			&i.Done,
 			&i.Failed,
+			&i.Total,
 			&i.UpToID,
 			&i.Walk,
 			&i.Place,
@@ -508,13 +518,28 @@ func (q *Queries) RedriveMany(ctx context.Context, ids []int64) ([]int64, error)
 	return items, nil
 }
 
+const setOperationTotal = `-- name: SetOperationTotal :exec
+UPDATE outbox.operations AS o SET total = $1::bigint WHERE o.id = $2
+`
+
+type SetOperationTotalParams struct {
+	Total int64
+	ID    int64
+}
+
+// How many jobs there are, once they have been counted.
+func (q *Queries) SetOperationTotal(ctx context.Context, arg SetOperationTotalParams) error {
+	_, err := q.db.Exec(ctx, setOperationTotal, arg.Total, arg.ID)
+	return err
+}
+
 const startOperation = `-- name: StartOperation :one
 INSERT INTO outbox.operations AS o (action, filter, principal, up_to_id, holder, lease_until)
 SELECT $1::text, $2::jsonb, $3::text,
     coalesce((SELECT max(j.id) FROM outbox.jobs AS j), 0),
     $4::text, now() + $5::bigint * interval '1 millisecond'
 WHERE $6::bigint > (SELECT count(*) FROM outbox.operations AS other WHERE other.status = 'running')
-RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.up_to_id, o.walk, o.place
+RETURNING o.id, o.action, o.filter, o.status, o.principal, o.started_at, o.finished_at, o.error, o.matched, o.done, o.failed, o.total, o.up_to_id, o.walk, o.place
 `
 
 type StartOperationParams struct {
@@ -538,6 +563,7 @@ type StartOperationRow struct {
 	Matched    int64
 	Done       int64
 	Failed     int64
+	Total      *int64
 	UpToID     int64
 	Walk       int16
 	Place      []byte
@@ -567,6 +593,7 @@ func (q *Queries) StartOperation(ctx context.Context, arg StartOperationParams) 
 		&i.Matched,
 		&i.Done,
 		&i.Failed,
+		&i.Total,
 		&i.UpToID,
 		&i.Walk,
 		&i.Place,
