@@ -174,7 +174,7 @@ func TestBulk_ByFilter(t *testing.T) {
 		t.Errorf("dry run = %d %s", w.Code, w.Body)
 	}
 	w = post(s, "/v1/jobs/bulk", `{"action":"redrive","filter":{"queue_name":"q","status":"dead"}}`)
-	want := `{"id":12,"action":"redrive","filter":{"queue_name":"q","status":"dead"},"status":"running","actor":"local","started_at":"2026-11-23T15:00:00Z","finished_at":null,"error":"","matched":0,"done":0,"failed":0}`
+	want := `{"id":12,"action":"redrive","filter":{"queue_name":"q","status":"dead"},"status":"running","actor":"local","started_at":"2026-11-23T15:00:00Z","finished_at":null,"error":"","matched":0,"done":0,"failed":0,"total":null,"share":null}`
 	if w.Code != http.StatusAccepted || w.Header().Get("Location") != "/v1/operations/12" || strings.TrimSpace(w.Body.String()) != want {
 		t.Errorf("by filter = %d %s\nwant %s", w.Code, w.Body, want)
 	}

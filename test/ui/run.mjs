@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 const root = new URL('../..', import.meta.url).pathname;
-const shots = process.env.SCREENSHOTS || `${root}docs/screenshots/`;
+const shots = process.env.SCREENSHOTS ? `${process.env.SCREENSHOTS}/` : `${root}docs/screenshots/`;
 mkdirSync(shots, { recursive: true });
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -83,6 +83,12 @@ try {
         await accessible(p, `${name}, ${look}`);
         const wide = await p.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         check(wide <= 0, `${name}, ${look}: nothing sticks out${wide > 0 ? ` (${wide} px)` : ''}`);
+        if (look === 'narrow') {
+          const broken = await p.evaluate(() => [...document.querySelectorAll('tbody th a')].filter((a) => /^[\w:.]{1,16}$/.test(a.textContent) && a.getClientRects().length > 1).map((a) => a.textContent));
+          check(broken.length === 0, `${name}, ${look}: short names stay whole${broken.length ? ` (${broken})` : ''}`);
+          const here = await p.evaluate(() => { const a = document.querySelector('.top nav [aria-current]'); return !a || a.getBoundingClientRect().right <= a.parentElement.getBoundingClientRect().right + 1; });
+          check(here, `${name}, ${look}: the page's own name in the row of pages is to be seen`);
+        }
         if (name !== 'missing' && name !== 'wrong') await p.screenshot({ path: `${shots}${name}-${look}.png`, caret: 'initial', fullPage: look === 'narrow' && (name === 'overview' || name === 'queue') });
       }
       await p.context().close();
@@ -240,6 +246,7 @@ try {
   await next(page, () => page.getByRole('button', { name: 'Cancel all that match' }).click());
   await page.locator('[data-matched]:not(:text-is("0"))').waitFor({ timeout: 30_000 }); // some are done
   check(await page.locator('.badge.running').count() === 1, 'an operation is seen to go on');
+  check(await page.locator('progress.whole[value]').count() === 1, 'it says how much is gone through');
   await accessible(page, 'an operation that runs');
   await page.screenshot({ path: `${shots}operation-running-light.png`, caret: 'initial' });
   await page.locator('#stop').click();

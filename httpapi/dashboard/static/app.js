@@ -28,6 +28,10 @@
   nameTheme();
   themeButton.addEventListener('click', toggleTheme);
 
+  // On a phone the pages stand in a row that scrolls: this one's name is to be seen.
+  const here = $('.top nav [aria-current]');
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 24;
+
   // Fresh pages: the stream says when, htmx fetches the page anew and takes its main
   // part. Nobody is disturbed who reads something open or has marked something.
   const liveButton = $('#livebutton');

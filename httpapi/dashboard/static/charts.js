@@ -18,7 +18,7 @@
   };
   const kinds = {
     throughput: { names: ['completed', 'failed'], label: ['completed', 'failed'], text: short },
-    wait: { names: ['p50', 'p95'], label: ['half', '95 %'], text: seconds },
+    wait: { names: ['p50', 'p95'], label: ['median', 'p95'], text: seconds },
     backlog: { names: ['ready', 'out'], label: ['ready', 'out'], text: short },
   };
   const pad = (n) => String(n).padStart(2, '0');
