@@ -41,7 +41,7 @@ func (s *Service) Push() (*push.Push, error) {
 	if err != nil {
 		return nil, err
 	}
-	return push.New(s.store, client, s.pushWorker, push.Options{CallbackURL: s.config.Push.CallbackURL, Registerer: s.registry, Logger: s.log})
+	return push.New(s.store, client, s.pushWorker, push.Options{CallbackURL: s.config.Push.CallbackURL, Permits: s.redis, Registerer: s.registry, Logger: s.log})
 }
 
 func (c Config) pushClient() (*push.Client, error) {

@@ -30,7 +30,7 @@ const (
 )
 
 // Endpoint is the URL that the jobs of a queue are delivered to. MaxInFlight and
-// RatePerSecond are of each push process.
+// RatePerSecond hold over all push processes.
 type Endpoint struct {
 	QueueName      string     `json:"queue_name"`
 	URL            string     `json:"url"`
@@ -45,6 +45,13 @@ type Endpoint struct {
 	// Secrets sign requests, the newest first; there are two while one replaces the
 	// other. They are shown once, when they are made.
 	Secrets []string `json:"-"`
+}
+
+// PushLimits are what an endpoint has, over all push workers.
+type PushLimits struct {
+	MaxInFlight   int
+	RatePerSecond float64       // 0: no limit
+	Lease         time.Duration // how long a request is believed to be under way without being renewed
 }
 
 // Timeout is how long one request may take.

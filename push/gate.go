@@ -89,6 +89,20 @@ func (g *gate) tryLocked(now time.Time) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
+// open reports whether requests may leave at all.
+func (g *gate) open() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.closed
+}
+
+// resting reports whether the receiver wants nothing at this moment.
+func (g *gate) resting(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shut.After(now)
+}
+
 // mood is what an answer says of how many requests the receiver wants at once.
 type mood int
 

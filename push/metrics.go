@@ -12,12 +12,13 @@ import (
 // metrics are what a push process counts. Queues are those with endpoints, which are at
 // most [job.MaxEndpoints].
 type metrics struct {
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	blocked  *prometheus.CounterVec
-	disabled *prometheus.GaugeVec
-	limit    *prometheus.GaugeVec
-	open     *prometheus.GaugeVec
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	blocked   *prometheus.CounterVec
+	disabled  *prometheus.GaugeVec
+	limit     *prometheus.GaugeVec
+	open      *prometheus.GaugeVec
+	processes *prometheus.GaugeVec
 }
 
 func newMetrics(to prometheus.Registerer) (*metrics, error) {
@@ -29,11 +30,12 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}, []string{"queue"})
 	}
 	m := &metrics{
-		requests: counter("requests_total", "Requests to endpoints, by the class of the answer.", "queue", "code_class"),
-		blocked:  counter("blocked_total", "Requests that were not let out.", "reason"),
-		disabled: gauge("disabled", "1 while an endpoint is disabled."),
-		limit:    gauge("limit", "Requests that may be under way at once at present."),
-		open:     gauge("open", "Attempts whose receiver has answered that it will call back."),
+		requests:  counter("requests_total", "Requests to endpoints, by the class of the answer.", "queue", "code_class"),
+		blocked:   counter("blocked_total", "Requests that were not let out.", "reason"),
+		disabled:  gauge("disabled", "1 while an endpoint is disabled."),
+		limit:     gauge("limit", "Requests that may be under way at once at present."),
+		processes: gauge("processes", "Push processes that share the endpoint's limits, as this one last heard from Redis."),
+		open:      gauge("open", "Attempts whose receiver has answered that it will call back."),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem, Name: "seconds",
 			Help: "Time of one request, from dial to answer.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}}, []string{"queue"}),
 	}
@@ -44,7 +46,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.blocked, m.disabled, m.limit, m.open} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.blocked, m.disabled, m.limit, m.open, m.processes} {
 		errs = append(errs, to.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -76,4 +78,5 @@ func (m *metrics) forget(queue string) {
 	m.disabled.DeleteLabelValues(queue)
 	m.limit.DeleteLabelValues(queue)
 	m.open.DeleteLabelValues(queue)
+	m.processes.DeleteLabelValues(queue)
 }

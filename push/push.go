@@ -1,7 +1,9 @@
 package push
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +54,11 @@ type Options struct {
 	// CallbackURL is where receivers reach the API, without a path's end: those that
 	// answer 202 with Rookery-Async call back there. "": they cannot.
 	CallbackURL string
+	// Permits counts requests over all push workers; nil: each process has an endpoint's
+	// limits for itself.
+	Permits Permits
+	// ID is this process among them; "" means one that is drawn.
+	ID string
 
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Logger     *slog.Logger          // nil: nothing is logged
@@ -64,6 +71,8 @@ type Push struct {
 	newWorker NewWorker
 	metrics   *metrics
 	calls     *calls
+	permits   Permits
+	id        string
 	log       *slog.Logger
 
 	ran    atomic.Bool
@@ -83,8 +92,7 @@ type line struct {
 	done   chan struct{}
 }
 
-// New returns a Push that is to be run. Several processes may run one each: every limit
-// of an endpoint is then that of each.
+// New returns a Push that is to be run. Several processes may run one each.
 func New(store Store, client *Client, newWorker NewWorker, o Options) (*Push, error) {
 	if store == nil || client == nil || newWorker == nil {
 		return nil, errors.New("new push: store, client and newWorker are needed")
@@ -101,7 +109,7 @@ func New(store Store, client *Client, newWorker NewWorker, o Options) (*Push, er
 	}
 	return &Push{
 		store: store, client: client, newWorker: newWorker, metrics: m, log: o.Logger, news: make(chan struct{}, 1),
-		calls: newCalls(strings.TrimSuffix(o.CallbackURL, "/"), store, m, o.Logger),
+		permits: o.Permits, id: cmp.Or(o.ID, rand.Text()), calls: newCalls(strings.TrimSuffix(o.CallbackURL, "/"), store, m, o.Logger),
 		lines: map[string]*line{}, last: map[string]<-chan struct{}{},
 	}, nil
 }
@@ -172,7 +180,8 @@ func (p *Push) look(ctx context.Context) {
 // another worker, which begins when the requests under way have ended.
 func (p *Push) follow(ctx context.Context, e job.Endpoint) {
 	if l := p.lines[e.QueueName]; l == nil {
-		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, calls: p.calls, disable: p.disable}
+		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, calls: p.calls, disable: p.disable,
+			permits: newPermits(p.permits, e.QueueName, p.id, p.log, func(of int) { p.metrics.processes.WithLabelValues(e.QueueName).Set(float64(of)) })}
 		t.endpoint.Store(&e)
 		p.begin(ctx, e, t)
 		p.log.InfoContext(ctx, "endpoint is delivered to", keyQueue, e.QueueName, keySlots, e.MaxInFlight)
@@ -197,7 +206,12 @@ func (p *Push) begin(ctx context.Context, e job.Endpoint, t *target) {
 		if before != nil {
 			<-before
 		}
+		attending, enough := context.WithCancel(context.WithoutCancel(running)) // while requests are under way
+		var attended sync.WaitGroup
+		attended.Go(func() { t.permits.attend(attending) })
 		p.work(running, e.QueueName, l)
+		enough()
+		attended.Wait()
 	})
 }
 

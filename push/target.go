@@ -24,6 +24,7 @@ type target struct {
 	client   *Client
 	metrics  *metrics
 	calls    *calls
+	permits  *permits // over all push workers
 	disable  func(ctx context.Context, e *job.Endpoint, reason string)
 }
 
@@ -40,15 +41,19 @@ func (t *target) change(e *job.Endpoint) {
 // receiver that wants less makes the worker take less. The place at the gate is the
 // attempt's until it is over, though the receiver answer that it will call back.
 func (t *target) Work(ctx context.Context, j *workers.Job) error {
-	if err := t.gate.enter(ctx); err != nil {
-		if errors.Is(err, errClosed) {
-			return job.Snooze(closedDelay)
-		}
+	permit, err := t.enter(ctx)
+	if errors.Is(err, errClosed) {
+		return job.Snooze(closedDelay)
+	}
+	if err != nil {
 		return err
 	}
 	e, began := t.endpoint.Load(), time.Now()
 	feels, pause := unsure, time.Duration(0)
-	defer func() { t.gate.leave(began, time.Now(), feels, pause) }()
+	defer func() {
+		t.permits.leave(ctx, permit)
+		t.gate.leave(began, time.Now(), feels, pause)
+	}()
 	deadline := began.Add(e.Timeout())
 	a, err := t.ask(ctx, e, j, deadline)
 	if err != nil {
@@ -63,6 +68,33 @@ func (t *target) Work(ctx context.Context, j *workers.Job) error {
 		t.disable(ctx, e, a.err().Error())
 	}
 	return a.verdict()
+}
+
+// enter takes a place at the gate and a permit. While it waited for the permit the
+// receiver may have said that it wants nothing for a while: then it waits again.
+func (t *target) enter(ctx context.Context) (permit string, err error) {
+	for {
+		if err := t.gate.enter(ctx); err != nil {
+			return "", err
+		}
+		permit, err = t.permits.enter(ctx, t.limits)
+		if err == nil && !t.gate.resting(time.Now()) {
+			return permit, nil
+		}
+		t.permits.leave(ctx, permit)
+		now := time.Now()
+		t.gate.leave(now, now, unsure, 0)
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+// limits are those of the endpoint over all push workers, as it was last seen; open:
+// anything may leave at all.
+func (t *target) limits() (l job.PushLimits, open bool) {
+	e := t.endpoint.Load()
+	return job.PushLimits{MaxInFlight: e.MaxInFlight, RatePerSecond: e.RatePerSecond, Lease: permitLease}, t.gate.open()
 }
 
 // ask makes the request of one attempt.

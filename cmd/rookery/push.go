@@ -20,7 +20,7 @@ func pushCommand(s *settings) *cobra.Command {
 		Short: "Deliver the jobs of queues with an endpoint to its URL; any number may run side by side",
 		Long: `Deliver the jobs of every queue that has an endpoint (rookery webhooks set) to its
 URL, signed as Standard Webhooks has it. Changed endpoints count within seconds. An
-endpoint's limits are those of each such process.
+endpoint's limits hold over all such processes.
 
 Requests go to public addresses only, by https, on ports 443 and 8443, unless more is
 allowed. The login in DATABASE_URL needs rookery_worker and rookery_api, or

@@ -97,8 +97,8 @@ enables it if a receiver's 410 had disabled it.`,
 	f := c.Flags()
 	f.StringVar(&e.URL, "url", "", "where jobs are POSTed to")
 	f.DurationVar(&timeout, "timeout", job.DefaultEndpointMS*time.Millisecond, "of one request, 1s to 10m")
-	f.IntVar(&e.MaxInFlight, "max-in-flight", job.DefaultInFlight, "requests at once of each push process, 1 to 1000")
-	f.Float64Var(&e.RatePerSecond, "rate", 0, "requests a second of each push process; 0: no limit")
+	f.IntVar(&e.MaxInFlight, "max-in-flight", job.DefaultInFlight, "requests at once over all push processes, 1 to 1000")
+	f.Float64Var(&e.RatePerSecond, "rate", 0, "requests a second over all push processes; 0: no limit")
 	allow.flags(c)
 	return c
 }

@@ -19,6 +19,9 @@
 //	queue:{q}:batches               HASH dispatch_id → seq: what was pushed already
 //	queue:{q}:cancelled             ZSET id:dispatch_id → when it was called off (ms)
 //	queue:{q}:receipt:<worker>      what the worker's last take handed over, for a minute
+//	queue:{q}:pushing               HASH next: when a request may leave, by the endpoint's rate (µs)
+//	queue:{q}:permits               ZSET request to the endpoint → until when it is believed (ms)
+//	queue:{q}:pushers               ZSET push process → the same
 //	rookery:workers, rookery:worker:<id>   the registry of living workers
 //	rookery:{spool}:…                requests kept while Postgres is away; see spool.go
 //

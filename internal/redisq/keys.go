@@ -34,6 +34,10 @@ func (k keys) meta() string      { return string(k) + ":meta" }
 func (k keys) batches() string   { return string(k) + ":batches" }
 func (k keys) cancelled() string { return string(k) + ":cancelled" }
 
+func (k keys) pushing() string { return string(k) + ":pushing" }
+func (k keys) permits() string { return string(k) + ":permits" }
+func (k keys) pushers() string { return string(k) + ":pushers" }
+
 func (k keys) receipt(worker string) string { return string(k) + ":receipt:" + worker }
 
 // members appends the lease member of every ref to args.

@@ -26,6 +26,7 @@ type scripts struct {
 	take, release, beat, announce, ack                         script // the workers'
 	absent, waiting, entomb, noted                             script // the audit's
 	spool, peek, unspool                                       script // the spool's
+	permit, attend                                             script // the push workers'
 }
 
 // loadScripts reads lua/.
@@ -37,6 +38,7 @@ func loadScripts() *scripts {
 		release: loadOnce("release"),
 		absent:  load("absent"), waiting: load("waiting"), entomb: load("entomb"), noted: load("noted"),
 		spool: load("spool"), peek: load("peek"), unspool: load("unspool"),
+		permit: load("permit"), attend: load("attend"),
 	}
 }
 
