@@ -2,6 +2,7 @@
 --
 --   ROOKERY_OWNER_PASSWORD=… ROOKERY_SERVE_PASSWORD=… ROOKERY_WORKER_PASSWORD=… \
 --     psql "$ADMIN_URL" -f deploy/postgres/roles.sql
+--   with ROOKERY_PUSH_PASSWORD=… too a login for push workers
 --   rookery migrate up           with DATABASE_URL of rookery_owner
 --   GRANT rookery_producer TO …  for each application's login
 --
@@ -16,6 +17,9 @@
 \if :{?owner_password} \else \set owner_password '' \endif
 \if :{?serve_password} \else \set serve_password '' \endif
 \if :{?worker_password} \else \set worker_password '' \endif
+\getenv push_password ROOKERY_PUSH_PASSWORD
+\if :{?push_password} \else \set push_password '' \endif
+SELECT (:'push_password' <> '')::text AS pushes \gset
 SELECT (:'owner_password' = '' OR :'serve_password' = '' OR :'worker_password' = '')::text AS missing \gset
 \if :missing
     DO $$ BEGIN RAISE EXCEPTION 'ROOKERY_OWNER_PASSWORD, ROOKERY_SERVE_PASSWORD and ROOKERY_WORKER_PASSWORD must be set'; END $$;
@@ -31,6 +35,10 @@ SELECT format('CREATE ROLE %I LOGIN', wanted)
 FROM unnest(ARRAY['rookery_owner', 'rookery_serve', 'rookery_work']) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) \gexec
 
+\if :pushes
+    SELECT 'CREATE ROLE rookery_push LOGIN' WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'rookery_push') \gexec
+\endif
+
 -- A superuser can keep the passwords out of the server's log, whatever it logs.
 SELECT rolsuper::text AS super FROM pg_catalog.pg_roles WHERE rolname = current_user \gset
 BEGIN;
@@ -41,6 +49,9 @@ BEGIN;
 ALTER ROLE rookery_owner PASSWORD :'owner_password';
 ALTER ROLE rookery_serve PASSWORD :'serve_password';
 ALTER ROLE rookery_work PASSWORD :'worker_password';
+\if :pushes
+    ALTER ROLE rookery_push PASSWORD :'push_password';
+\endif
 COMMIT;
 
 GRANT rookery_relay, rookery_api TO rookery_serve;
@@ -52,3 +63,8 @@ SELECT format('GRANT CONNECT, CREATE ON DATABASE %I TO rookery_owner', current_d
 SELECT format('GRANT CONNECT ON DATABASE %I TO rookery_serve, rookery_work', current_database()) \gexec
 GRANT USAGE, CREATE ON SCHEMA public TO rookery_owner;
 GRANT USAGE ON SCHEMA public TO rookery_serve, rookery_work;
+\if :pushes
+    GRANT rookery_worker, rookery_api TO rookery_push;
+    SELECT format('GRANT CONNECT ON DATABASE %I TO rookery_push', current_database()) \gexec
+    GRANT USAGE ON SCHEMA public TO rookery_push;
+\endif

@@ -121,7 +121,7 @@ func TestDeploy_RolesOfANewServer(t *testing.T) {
 		t.Fatalf("roles.sql without a password = %d %s", code, out)
 	}
 	for range 2 { // again: to change passwords
-		if code, out := psql("ROOKERY_OWNER_PASSWORD=it's", "ROOKERY_SERVE_PASSWORD=b", "ROOKERY_WORKER_PASSWORD=c"); code != 0 {
+		if code, out := psql("ROOKERY_OWNER_PASSWORD=it's", "ROOKERY_SERVE_PASSWORD=b", "ROOKERY_WORKER_PASSWORD=c", "ROOKERY_PUSH_PASSWORD=d"); code != 0 {
 			t.Fatalf("roles.sql = %d %s", code, out)
 		}
 	}
@@ -143,4 +143,5 @@ func TestDeploy_RolesOfANewServer(t *testing.T) {
 	try("rookery_owner", "applied", "migrate", "up")
 	try("rookery_serve", "", "doctor", "--for", "serve")
 	try("rookery_work", "", "doctor", "--for", "worker")
+	try("rookery_push", "", "doctor", "--for", "push")
 }

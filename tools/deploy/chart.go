@@ -32,6 +32,7 @@ workers:
   - {name: scaled, image: "registry.example/other:1", queues: ["email:bulk=1", other], command: [other], keda: {enabled: true, maxReplicas: 4}}
   - {name: watched, image: "registry.example/other:1", queues: [other], command: [other],
      keda: {enabled: true, minReplicas: 1, maxReplicas: 4, targetSeconds: 12.5, prometheusURL: "http://prometheus:9090"}}
+push: {enabled: true, callbackURL: "https://rookery.example", allowNetworks: [10.1.0.0/16, "fd00:1::/32"], allowPorts: [3000]}
 podMonitor: {enabled: true, labels: {release: prometheus}}
 networkPolicy: {enabled: true}
 env: {ROOKERY_LEASE: 20s, ROOKERY_SPOOL_ENTRIES: 1000}
@@ -43,6 +44,8 @@ var refused = map[string]string{
 	`{secretName: x, replicas: 3}`:           "replicas",
 	`{secretName: x, env: {lease: 20s}}`:     "lease",
 	`{secretName: x, env: {REDIS_URL: "x"}}`: "REDIS_URL",
+	`{secretName: x, push: {enabled: true, allowNetworks: [inside]}}`: "allowNetworks",
+	`{secretName: x, push: {enabled: true, callbackURL: rookery}}`:     "callbackURL",
 	`{secretName: x, workers: [{name: a, image: b, queues: ["{x}"], command: [c]}]}`:                                                                                  "queues",
 	`{secretName: x, workers: [{name: a, image: b, queues: [x], command: [c], keda: {enabled: true}}]}`:                                                               "maxReplicas",
 	`{secretName: x, workers: [{name: a, image: b, queues: [x], command: [c], keda: {enabled: true, maxReplicas: 2}, autoscaling: {enabled: true, maxReplicas: 2}}]}`: "both",
