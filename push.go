@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penguinmails/rookery/db"
+	"github.com/penguinmails/rookery/internal/redisq"
 	"github.com/penguinmails/rookery/job"
 	"github.com/penguinmails/rookery/push"
 	"github.com/penguinmails/rookery/workers"
@@ -136,6 +137,30 @@ func (e endpoints) TestEndpoint(ctx context.Context, by job.Actor, queue string)
 		return job.EndpointTest{}, err // no request without its line
 	}
 	return e.client.Test(ctx, known)
+}
+
+// endpointView is what the dashboard sees of endpoints.
+type endpointView struct {
+	*db.Store
+	redis *redisq.Client
+}
+
+// InFlight is [redisq.Client.InFlight].
+func (v endpointView) InFlight(ctx context.Context, queues []string) (map[string]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisLimit)
+	defer cancel()
+	return v.redis.InFlight(ctx, queues)
+}
+
+// switching enables and disables endpoints for somebody.
+type switching struct {
+	store *db.Store
+	by    job.Actor
+}
+
+// SwitchEndpoint is [db.Store.SwitchEndpoint].
+func (s switching) SwitchEndpoint(ctx context.Context, queue string, on bool) (bool, error) {
+	return s.store.SwitchEndpoint(ctx, s.by, queue, on)
 }
 
 // Endpoints lists where queues are delivered to.

@@ -41,7 +41,7 @@ func (s *Service) dashboard(jobs *Jobs) func(*httpapi.Door) (httpapi.UI, error) 
 		if door.Locked() {
 			o.Door = doorway{door}
 		}
-		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h, Charts: jobs, Operations: s.store}, o)
+		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h, Charts: jobs, Operations: s.store, Endpoints: endpointView{s.store, s.redis}}, o)
 	}
 }
 
@@ -101,7 +101,7 @@ func guestOf(g httpapi.Guest, err error) (dashboard.Guest, error) {
 // as puts jobs and queues into somebody's hands.
 func (h house) as(by job.Actor) dashboard.Hands {
 	a := h.As(by)
-	return dashboard.Hands{Jobs: a, Queues: a, Operations: operating{h.store, by}}
+	return dashboard.Hands{Jobs: a, Queues: a, Operations: operating{h.store, by}, Endpoints: switching{h.store, by}}
 }
 
 // operating does something to many jobs for somebody.

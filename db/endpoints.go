@@ -163,6 +163,10 @@ func (s *Store) DeleteEndpoint(ctx context.Context, by job.Actor, queue string) 
 // DisableEndpoint stops deliveries to url, pauses the queue, so that its jobs wait, and
 // records both; false: somebody else had disabled it, or the endpoint is another now.
 func (s *Store) DisableEndpoint(ctx context.Context, queue, url, reason string) (done bool, err error) {
+	return s.disableEndpoint(ctx, job.Actor{Principal: "push"}, queue, url, reason)
+}
+
+func (s *Store) disableEndpoint(ctx context.Context, by job.Actor, queue, url, reason string) (done bool, err error) {
 	reason = job.DisabledReason(reason)
 	err = s.changing(ctx, "disable endpoint", func(q *query.Queries) (job.Change, bool, error) {
 		n, err := q.DisableEndpoint(ctx, query.DisableEndpointParams{QueueName: queue, AskedUrl: url, DisabledReason: reason})
@@ -172,7 +176,7 @@ func (s *Store) DisableEndpoint(ctx context.Context, queue, url, reason string) 
 		if n, err = q.SetPaused(ctx, query.SetPausedParams{Name: queue, Paused: true}); err == nil && n > 0 {
 			err = q.NotePausedByEndpoint(ctx, queue)
 		}
-		return job.Actor{Principal: "push"}.Did("endpoint.disable", queue, queue, map[string]any{"reason": reason}), true, err
+		return by.Did("endpoint.disable", queue, queue, map[string]any{"reason": reason}), true, err
 	})
 	return done, err
 }

@@ -205,3 +205,34 @@ func TestEndpoint_WhoMaySeeSecrets(t *testing.T) {
 		t.Errorf("SignedEndpoints as rookery_readonly = %v, want ErrDenied", err)
 	}
 }
+
+// Somebody disables an endpoint and enables it again: each is recorded once, and push
+// workers see a newer endpoint.
+func TestEndpoint_Switched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.set(endpointAt(queue, "https://a.example"))
+	before, err := w.Endpoint(ctx, queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ on, done, paused bool }{{true, false, false}, {false, true, true}, {false, false, true}, {true, true, false}, {true, false, false}} {
+		done, err := w.SwitchEndpoint(ctx, people, queue, step.on)
+		if paused := get[bool](w, "SELECT paused FROM outbox.queues WHERE name = $1", queue); err != nil || done != step.done || paused != step.paused {
+			t.Errorf("SwitchEndpoint(%t) = %t, %v, the queue is paused %t, want %t and %t", step.on, done, err, paused, step.done, step.paused)
+		}
+	}
+	after, err := w.Endpoint(ctx, queue)
+	if err != nil || !after.UpdatedAt.After(before.UpdatedAt) || after.DisabledAt != nil {
+		t.Errorf("Endpoint = %+v, %v, want it newer and enabled", after, err)
+	}
+	if got := get[string](w, "SELECT string_agg(action, ' ' ORDER BY id) FROM outbox.audit WHERE action <> 'endpoint.set'"); got != "endpoint.disable endpoint.enable" {
+		t.Errorf("the audit has %q", got)
+	}
+	for _, on := range []bool{true, false} {
+		if _, err := w.SwitchEndpoint(ctx, people, "none", on); !errors.Is(err, job.ErrNotFound) {
+			t.Errorf("SwitchEndpoint of none = %v, want %v", err, job.ErrNotFound)
+		}
+	}
+}

@@ -120,6 +120,9 @@ func checkEndpointURL(text string) error {
 	return nil
 }
 
+// EndpointResult is what became of a queue's attempts in some time.
+type EndpointResult struct{ Completed, Failed int64 }
+
 // EndpointTest is what came of a test request.
 type EndpointTest struct {
 	Delivered bool   `json:"delivered"`         // it was answered with 2xx

@@ -63,3 +63,20 @@ WHERE e.queue_name = @queue_name;
 -- name: DeleteEndpoint :execrows
 DELETE FROM outbox.endpoints AS e
 WHERE e.queue_name = @queue_name;
+
+-- name: EnableEndpoint :execrows
+-- What its disabling had paused is resumed beside it. The time of the change tells push
+-- workers to forget what the receiver had said.
+UPDATE outbox.endpoints AS e
+SET disabled_at = NULL, disabled_reason = '', paused_queue = false, updated_at = now()
+WHERE e.queue_name = sqlc.arg(queue_name)
+  AND e.disabled_at IS NOT NULL;
+
+-- name: EndpointResults :many
+-- What became of the attempts of the last hour in queues with an endpoint. Reads the
+-- hour's rows of all queues, by stats_pkey.
+SELECT s.queue_name, sum(s.completed)::bigint AS completed, sum(s.failed + s.dead)::bigint AS failed
+FROM outbox.stats AS s
+WHERE s.minute >= now() - interval '1 hour'
+  AND s.queue_name IN (SELECT e.queue_name FROM outbox.endpoints AS e)
+GROUP BY s.queue_name;

@@ -25,8 +25,8 @@ func TestLogin_GuardsEverything(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *rookery.Config) { c.APIKeys = []string{key, otherKey} })
 	w.insert("mail", "welcome")
-	pages := []string{"/ui/", "/ui/jobs", "/ui/jobs/1", "/ui/jobs/1/payload", "/ui/queues", "/ui/queues/mail", "/ui/workers", "/ui/dead", "/ui/storage", "/ui/audit", "/ui/about", "/ui/nowhere"}
-	actions := []string{"/ui/jobs/1/cancel", "/ui/jobs/1/redrive", "/ui/jobs/1/clone", "/ui/jobs/bulk", "/ui/queues/mail/pause", "/ui/queues/mail/resume", "/ui/queues/mail/window"}
+	pages := []string{"/ui/", "/ui/jobs", "/ui/jobs/1", "/ui/jobs/1/payload", "/ui/queues", "/ui/queues/mail", "/ui/workers", "/ui/webhooks", "/ui/dead", "/ui/storage", "/ui/audit", "/ui/about", "/ui/nowhere"}
+	actions := []string{"/ui/jobs/1/cancel", "/ui/jobs/1/redrive", "/ui/jobs/1/clone", "/ui/jobs/bulk", "/ui/queues/mail/pause", "/ui/queues/mail/resume", "/ui/queues/mail/window", "/ui/webhooks/mail/enable", "/ui/webhooks/mail/disable"}
 	for _, cookies := range [][]*http.Cookie{nil, {{Name: "rookery", Value: "eyJuIjoieCIsInIiOiJhZG1pbiIsInUiOjk5OTk5OTk5OTl9.AAAA"}}, {{Name: "__Host-rookery", Value: "x"}}} {
 		w.cookies = cookies
 		for _, target := range pages {
@@ -50,7 +50,7 @@ func TestLogin_GuardsEverything(t *testing.T) {
 		}
 	}
 	w.login(otherKey)
-	for _, target := range pages[:11] {
+	for _, target := range pages[:12] {
 		if a := w.get(target); a.StatusCode != http.StatusOK {
 			t.Errorf("GET %s with a session = %d", target, a.StatusCode)
 		}

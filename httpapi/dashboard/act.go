@@ -95,15 +95,18 @@ const flashCookie = "rookery_flash"
 
 // flashes has for each code what was done, and why it was not.
 var flashes = map[string][2]string{
-	"cancel":  {"cancelled", "over already"},
-	"redrive": {"sent again", "on the way already"},
-	"clone":   {"cloned: this is the copy", ""},
-	"pause":   {"paused: relays tell Redis within a second", ""},
-	"resume":  {"resumed", ""},
-	"window":  {"window set", ""},
-	"begin":   {"begun: a server takes it up within seconds", ""},
-	"stop":    {"cancelled: what was done stays done", ""},
-	"over":    {"nothing was done: the operation was over already", ""},
+	"cancel":   {"cancelled", "over already"},
+	"redrive":  {"sent again", "on the way already"},
+	"clone":    {"cloned: this is the copy", ""},
+	"pause":    {"paused: relays tell Redis within a second", ""},
+	"resume":   {"resumed", ""},
+	"window":   {"window set", ""},
+	"enable":   {"delivered to again: push workers notice within seconds", ""},
+	"disable":  {"disabled: nothing is delivered, and the queue is paused", ""},
+	"as it is": {"nothing was done: it is so already", ""},
+	"begin":    {"begun: a server takes it up within seconds", ""},
+	"stop":     {"cancelled: what was done stays done", ""},
+	"over":     {"nothing was done: the operation was over already", ""},
 }
 
 func setFlash(w http.ResponseWriter, f flash) {

@@ -98,6 +98,8 @@ func auditLineOf(c job.Change) auditLine {
 		l.To = "/ui/jobs/" + c.Target
 	case noun == "operation" && err == nil:
 		l.To = "/ui/operations/" + c.Target
+	case noun == "endpoint" && job.CheckQueueName(c.Target) == nil:
+		l.To = "/ui/webhooks"
 	case noun == "queue" && job.CheckQueueName(c.Target) == nil:
 		l.To = "/ui/queues/" + c.Target
 	}

@@ -36,32 +36,35 @@ func pageMatrix() map[string]cell {
 		"GET /ui/static/{hash}/{name}": {open: true}, "GET /ui/login": {open: true}, "POST /ui/login": {open: true}, "POST /ui/logout": {open: true},
 		"GET /ui/stream": {elsewhere: true}, // tells when, not what: TestGlance_OfSomeQueues
 
-		"GET /ui/{$}":                     {shows: mine},
-		"GET /ui/jobs":                    {shows: "ownkind"},
-		"GET /ui/operations":              {shows: "queue:" + mine},
-		"GET /ui/queues":                  {shows: mine},
-		"GET /ui/workers":                 {shows: "ownworker"},
-		"GET /ui/dead":                    {shows: "ownerror"},
-		"GET /ui/about":                   {shows: "mine.*"},
-		"GET /ui/storage":                 {foreign: refused},
-		"GET /ui/audit":                   {foreign: refused},
-		"GET /ui/figures":                 {query: "?queue=%q", own: 200, foreign: refused},
-		"GET /ui/charts":                  {query: "?queue=%q", own: 200, foreign: refused},
-		"GET /ui/queues/{name}":           {own: 200, foreign: missing},
-		"GET /ui/jobs/{id}":               {query: "?reveal=payload", own: 200, foreign: missing},
-		"GET /ui/jobs/{id}/payload":       {own: 200, foreign: missing},
-		"GET /ui/operations/{id}":         {own: 200, foreign: missing},
-		"GET /ui/operations/new":          {query: "?action=cancel&q=queue:%q", own: 200, foreign: refused},
-		"POST /ui/jobs/{id}/cancel":       {own: found, foreign: missing},
-		"POST /ui/jobs/{id}/redrive":      {own: found, foreign: missing},
-		"POST /ui/jobs/{id}/clone":        {own: found, foreign: missing},
-		"POST /ui/jobs/bulk":              {form: "action=cancel&id=%d", own: found, foreign: found}, // says "over already", and changes nothing
-		"POST /ui/operations":             {form: "action=cancel&q=queue:%q", own: found, foreign: refused},
-		"POST /ui/operations/{id}/cancel": {own: found, foreign: missing},
-		"POST /ui/queues/{name}/pause":    {own: found, foreign: missing},
-		"POST /ui/queues/{name}/resume":   {own: found, foreign: missing},
-		"POST /ui/queues/{name}/window":   {form: "window_size=5", own: refused, foreign: refused}, // takes an admin
-		"/ui/":                            {own: missing, foreign: missing},
+		"GET /ui/{$}":                      {shows: mine},
+		"GET /ui/jobs":                     {shows: "ownkind"},
+		"GET /ui/operations":               {shows: "queue:" + mine},
+		"GET /ui/queues":                   {shows: mine},
+		"GET /ui/workers":                  {shows: "ownworker"},
+		"GET /ui/webhooks":                 {shows: "own.example"},
+		"GET /ui/dead":                     {shows: "ownerror"},
+		"GET /ui/about":                    {shows: "mine.*"},
+		"GET /ui/storage":                  {foreign: refused},
+		"GET /ui/audit":                    {foreign: refused},
+		"GET /ui/figures":                  {query: "?queue=%q", own: 200, foreign: refused},
+		"GET /ui/charts":                   {query: "?queue=%q", own: 200, foreign: refused},
+		"GET /ui/queues/{name}":            {own: 200, foreign: missing},
+		"GET /ui/jobs/{id}":                {query: "?reveal=payload", own: 200, foreign: missing},
+		"GET /ui/jobs/{id}/payload":        {own: 200, foreign: missing},
+		"GET /ui/operations/{id}":          {own: 200, foreign: missing},
+		"GET /ui/operations/new":           {query: "?action=cancel&q=queue:%q", own: 200, foreign: refused},
+		"POST /ui/jobs/{id}/cancel":        {own: found, foreign: missing},
+		"POST /ui/jobs/{id}/redrive":       {own: found, foreign: missing},
+		"POST /ui/jobs/{id}/clone":         {own: found, foreign: missing},
+		"POST /ui/jobs/bulk":               {form: "action=cancel&id=%d", own: found, foreign: found}, // says "over already", and changes nothing
+		"POST /ui/operations":              {form: "action=cancel&q=queue:%q", own: found, foreign: refused},
+		"POST /ui/operations/{id}/cancel":  {own: found, foreign: missing},
+		"POST /ui/queues/{name}/pause":     {own: found, foreign: missing},
+		"POST /ui/queues/{name}/resume":    {own: found, foreign: missing},
+		"POST /ui/webhooks/{name}/enable":  {own: found, foreign: missing},
+		"POST /ui/webhooks/{name}/disable": {own: found, foreign: missing},
+		"POST /ui/queues/{name}/window":    {form: "window_size=5", own: refused, foreign: refused}, // takes an admin
+		"/ui/":                             {own: missing, foreign: missing},
 	}
 }
 
@@ -76,6 +79,7 @@ func shared(t *testing.T, queues ...string) *world {
 		w.kill(dead, word+"error")
 		w.exec(`INSERT INTO outbox.processes (id, role, host, pid, epochs) VALUES ($1, 'worker', $2, 1, jsonb_build_object($3::text, 1))`, word+"worker", word+"host", queue)
 		w.operation(queue)
+		w.endpoint(queue, "https://"+word+".example/")
 	}
 	w.exec(`INSERT INTO outbox.processes (id, role, host, pid, epochs) VALUES ('foreignrelay', 'relay', 'foreignhost', 1, $1), ('bothworker', 'worker', 'h', 1, $1)`,
 		fmt.Sprintf(`{"%s": 1, "%s": 1}`, mine, theirs))
@@ -96,6 +100,7 @@ func (w *world) what() string {
 	w.Helper()
 	return value[string](w, `SELECT (SELECT string_agg(j.id || j.status || j.queue_name, ' ' ORDER BY j.id) FROM outbox.jobs AS j)
 		|| (SELECT string_agg(q.name || q.paused || q.window_size, ' ' ORDER BY q.name) FROM outbox.queues AS q)
+		|| (SELECT string_agg(e.queue_name || coalesce(e.disabled_reason, ''), ' ' ORDER BY e.queue_name) FROM outbox.endpoints AS e)
 		|| coalesce((SELECT string_agg(o.id || o.status, ' ' ORDER BY o.id) FROM outbox.operations AS o), '')`)
 }
 

@@ -148,6 +148,7 @@ func (d *Dashboard) pages() []page {
 		{"GET /ui/queues", d.show(filtered, d.queues)},
 		{"GET /ui/queues/{name}", d.show(filtered, d.queue)},
 		{"GET /ui/workers", d.show(filtered, d.workers)},
+		{"GET /ui/webhooks", d.show(filtered, d.webhooks)},
 		{"GET /ui/dead", d.show(filtered, d.dead)},
 		{"GET /ui/figures", d.show(filtered, d.figuresPage)},
 		{"GET /ui/storage", d.show(whole, d.storage)},
@@ -162,6 +163,8 @@ func (d *Dashboard) pages() []page {
 		{"POST /ui/operations/{id}/cancel", d.act(filtered, mayOperate, d.cancelOperation)},
 		{"POST /ui/queues/{name}/pause", d.act(filtered, mayOperate, d.pause)},
 		{"POST /ui/queues/{name}/resume", d.act(filtered, mayOperate, d.resume)},
+		{"POST /ui/webhooks/{name}/enable", d.act(filtered, mayOperate, d.enableEndpoint)},
+		{"POST /ui/webhooks/{name}/disable", d.act(filtered, mayOperate, d.disableEndpoint)},
 		{"POST /ui/queues/{name}/window", d.act(filtered, mayAdminister, d.setWindow)},
 
 		{"/ui/", d.show(filtered, func(context.Context, *http.Request, Visitor) (content, error) {

@@ -45,7 +45,7 @@ func (o Options) filled() (Options, error) {
 }
 
 func (p Ports) check() error {
-	if p.Jobs == nil || p.House == nil || p.Live == nil || p.As == nil || p.Audit == nil || p.Storage == nil || p.Charts == nil || p.Operations == nil {
+	if p.Jobs == nil || p.House == nil || p.Live == nil || p.As == nil || p.Audit == nil || p.Storage == nil || p.Charts == nil || p.Operations == nil || p.Endpoints == nil {
 		return errors.New("a port is missing")
 	}
 	return nil

@@ -20,6 +20,7 @@ type Ports struct {
 	Charts  Charts
 
 	Operations Operations
+	Endpoints  Endpoints
 }
 
 // Jobs looks at jobs: Postgres.
@@ -61,6 +62,7 @@ type Hands struct {
 	Jobs       JobActions
 	Queues     QueueActions
 	Operations OperationActions
+	Endpoints  EndpointActions
 }
 
 // JobActions change one job each. Cancel and Redrive may be called again.

@@ -25,6 +25,7 @@ type queueBody struct {
 	Serving   []job.ProcessState // workers
 	MaxWindow int
 	RedisAway bool
+	Endpoint  *endpointLine // nil: it has none
 }
 
 // queue shows one queue.
@@ -43,6 +44,9 @@ func (d *Dashboard) queue(ctx context.Context, r *http.Request, v Visitor) (cont
 	}
 	if !found {
 		return content{}, &pageError{http.StatusNotFound, "There is no such queue. A queue is there once a job was inserted into it."}
+	}
+	if body.Endpoint, err = d.endpointOf(ctx, name); err != nil {
+		return content{}, err
 	}
 	next, err := d.ports.Jobs.List(ctx, job.Listing{Status: job.FilterReady, QueueName: name, Limit: 10})
 	if err != nil {

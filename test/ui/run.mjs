@@ -69,7 +69,7 @@ try {
 
   const pages = {
     overview: '/ui/', jobs: '/ui/jobs', 'jobs-dead': '/ui/jobs?q=status%3Adead', job: `/ui/jobs/${dead}`, queues: '/ui/queues',
-    queue: '/ui/queues/email:processing', workers: '/ui/workers', dead: '/ui/dead', storage: '/ui/storage', figures: '/ui/figures?range=6h', 'operation-confirm': '/ui/operations/new?action=redrive&q=status%3Adead', audit: '/ui/audit', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
+    queue: '/ui/queues/email:processing', workers: '/ui/workers', webhooks: '/ui/webhooks', dead: '/ui/dead', storage: '/ui/storage', figures: '/ui/figures?range=6h', 'operation-confirm': '/ui/operations/new?action=redrive&q=status%3Adead', audit: '/ui/audit', about: '/ui/about', missing: '/ui/jobs/999999', wrong: '/ui/jobs?q=colour%3Ared',
   };
   const looks = {
     light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, narrow: { colorScheme: 'light', viewport: { width: 320, height: 640 }, deviceScaleFactor: 2 },
@@ -164,6 +164,15 @@ try {
   check(page.url().includes('after='), 'the next page');
   await next(page, () => page.getByRole('link', { name: 'First page' }).click());
   check(!page.url().includes('after='), 'the first page');
+
+  // Endpoints.
+  await go(page, '/ui/webhooks');
+  check(!(await page.content()).includes('canary') && (await page.locator('tbody').innerText()).includes('partner.example'), 'an endpoint is shown by its host, without its token');
+  await page.getByRole('button', { name: 'Disable partner' }).click();
+  await done(page);
+  check((await page.locator('#endpoint-partner').innerText()).includes('disabled by'), 'an endpoint is disabled, and it says by whom');
+  await next(page, () => page.getByRole('button', { name: 'Enable partner' }).click());
+  check(await page.getByRole('button', { name: 'Disable partner' }).count() === 1, 'an endpoint is enabled');
 
   // A queue.
   await go(page, '/ui/queues/reports');

@@ -58,6 +58,59 @@ func (q *Queries) DisableEndpoint(ctx context.Context, arg DisableEndpointParams
 	return result.RowsAffected(), nil
 }
 
+const enableEndpoint = `-- name: EnableEndpoint :execrows
+UPDATE outbox.endpoints AS e
+SET disabled_at = NULL, disabled_reason = '', paused_queue = false, updated_at = now()
+WHERE e.queue_name = $1
+  AND e.disabled_at IS NOT NULL
+`
+
+// What its disabling had paused is resumed beside it. The time of the change tells push
+// workers to forget what the receiver had said.
+func (q *Queries) EnableEndpoint(ctx context.Context, queueName string) (int64, error) {
+	result, err := q.db.Exec(ctx, enableEndpoint, queueName)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const endpointResults = `-- name: EndpointResults :many
+SELECT s.queue_name, sum(s.completed)::bigint AS completed, sum(s.failed + s.dead)::bigint AS failed
+FROM outbox.stats AS s
+WHERE s.minute >= now() - interval '1 hour'
+  AND s.queue_name IN (SELECT e.queue_name FROM outbox.endpoints AS e)
+GROUP BY s.queue_name
+`
+
+type EndpointResultsRow struct {
+	QueueName string
+	Completed int64
+	Failed    int64
+}
+
+// What became of the attempts of the last hour in queues with an endpoint. Reads the
+// hour's rows of all queues, by stats_pkey.
+func (q *Queries) EndpointResults(ctx context.Context) ([]EndpointResultsRow, error) {
+	rows, err := q.db.Query(ctx, endpointResults)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EndpointResultsRow
+	for rows.Next() {
+		var i EndpointResultsRow
+		if err := rows.Scan(&i.QueueName, &i.Completed, &i.Failed); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const endpointSecrets = `-- name: EndpointSecrets :many
 SELECT e.queue_name, e.secret, coalesce(CASE WHEN e.old_secret_until > now() THEN e.old_secret END, '')::text AS old_secret
 FROM outbox.endpoints AS e

@@ -20,6 +20,9 @@ var seeds = []string{
 	`INSERT INTO outbox.jobs (queue_name, kind, payload, max_attempts)
 		SELECT 'email:processing', evil.text, jsonb_build_object('do', 'discard', 'error', evil.text, evil.text, evil.text), 1
 		FROM unnest(ARRAY['<script>window.hurt=1</script>', '"><img src=x onerror=window.hurt=1>', 'javascript:window.hurt=1', '</pre></table><svg onload=window.hurt=1>']) AS evil (text)`,
+	`INSERT INTO outbox.endpoints (queue_name, url, secret, max_in_flight, rate_per_second, disabled_at, disabled_reason) VALUES
+		('partner', 'https://partner.example/hooks?token=canary', 'whsec_' || encode(sha256('a'), 'base64'), 20, 5, NULL, ''),
+		('billing', 'https://ledger.example:8443/rookery', 'whsec_' || encode(sha256('b'), 'base64'), 10, 0, now() - interval '3 hours', 'receiver answered 410 Gone: <script>window.hurt=1</script>')`,
 	`INSERT INTO outbox.processes (id, role, host) VALUES ('<img src=x onerror=window.hurt=1>', 'worker', '<script>window.hurt=1</script>')`,
 	`INSERT INTO outbox.audit (principal, action, target, queue_name, detail, request_id, ip) VALUES
 		('cli:ada@desk', 'key.create', 'b2c3d4e5f6g7h', '', '{"name": "web", "scopes": ["jobs:write"]}', '', NULL),
