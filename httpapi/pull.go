@@ -237,6 +237,8 @@ func leaseProblem(err error) error {
 		return newProblem(http.StatusConflict, codeLeaseElsewhere, "another server holds the lease in Postgres, because Redis is away, and only that one can extend it; ack, nack and release are taken here too")
 	case errors.Is(err, job.ErrNotRun):
 		p = newProblem(http.StatusServiceUnavailable, codeNotRun, "this server hands out no jobs: the program that serves its handler does not run it (Run)")
+	case errors.Is(err, job.ErrUnavailable):
+		p = newProblem(http.StatusServiceUnavailable, codeUnavailable, "Postgres or Redis does not answer for now; ask the same again, of another server too")
 	case errors.Is(err, job.ErrTooManyWaiters):
 		p = newProblem(http.StatusTooManyRequests, codeTooManyWaiters, "so many requests wait for jobs here already; ask for more jobs at a time, with fewer requests")
 	case errors.Is(err, job.ErrTooManyLeases):

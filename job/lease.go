@@ -163,3 +163,8 @@ type LeaseStanding struct {
 	Ours  bool // the job's dispatch is still the attempt's: it is under way, or has ended by it
 	Moved bool // to a dispatch of the worker that holds it in Postgres, with Redis away
 }
+
+// Current reports whether the attempt is under way.
+func (s LeaseStanding) Current() bool {
+	return s.Ours && (s.Job.Status == Dispatched || s.Job.Status == Running)
+}

@@ -75,7 +75,7 @@ func (h *Hub) adoptOnce(ctx context.Context, name job.LeaseName, d time.Duration
 		return until, fmt.Errorf("adopt lease: %w", err)
 	case s.Ours && s.Job.Status == job.Cancelled:
 		return until, job.ErrCancelled
-	case !s.Ours || s.Job.Status != job.Dispatched && s.Job.Status != job.Running:
+	case !s.Current():
 		return until, job.ErrLeaseLost
 	case s.Moved:
 		return until, job.ErrLeaseElsewhere

@@ -188,33 +188,38 @@ func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.Leas
 
 // tell has Postgres record op under the fence, whoever holds the attempt.
 // [job.ErrLeaseLost]: it is over, and not by the same ack being sent before.
+//
+// What is refused was over or moved between the look and the outcome: the next look says
+// which. It may be the same ack, sent before, that another server was writing just then.
 func (h *Hub) tell(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseResult, error) {
-	s, err := h.store.LeaseStanding(ctx, ref)
-	switch {
-	case errors.Is(err, job.ErrNotFound): // deleted meanwhile
-		return job.LeaseResult{}, job.ErrLeaseLost
-	case err != nil:
-		return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
+	for range 3 { // it is moved once at most
+		s, err := h.store.LeaseStanding(ctx, ref)
+		switch {
+		case errors.Is(err, job.ErrNotFound): // deleted meanwhile
+			return job.LeaseResult{}, job.ErrLeaseLost
+		case err != nil:
+			return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
+		case s.Ours && s.Job.Status == job.Completed && op.Verb == job.LeaseAck: // it was sent before
+			return job.LeaseResult{Status: job.Completed}, nil
+		case !s.Current():
+			return job.LeaseResult{}, job.ErrLeaseLost
+		}
+		verdicts, err := h.store.Reconcile(ctx, h.o.ID, []job.Outcome{outcomeOf(s.Job, op)})
+		switch {
+		case err != nil:
+			return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
+		case len(verdicts) == 1:
+			return job.LeaseResult{Status: verdicts[0].Status}, nil
+		}
 	}
-	if !s.Ours {
-		return job.LeaseResult{}, job.ErrLeaseLost
-	}
-	row := s.Job
-	ref.DispatchID = row.DispatchID
+	return job.LeaseResult{}, fmt.Errorf("settle lease: it is moved again and again: %w", job.ErrUnavailable)
+}
+
+// outcomeOf is what op means for the present attempt of j.
+func outcomeOf(j job.Job, op job.LeaseOp) job.Outcome {
 	var ran time.Duration
-	if row.Status == job.Running && row.StartedAt != nil {
-		ran = max(time.Since(*row.StartedAt), 0) // two clocks: for people
+	if j.Status == job.Running && j.StartedAt != nil {
+		ran = max(time.Since(*j.StartedAt), 0) // two clocks: for people
 	}
-	o := job.OutcomeOf(ref, answerOf(op), ran, job.Backoff(int(row.FailureCount)+1))
-	verdicts, err := h.store.Reconcile(ctx, h.o.ID, []job.Outcome{o})
-	if err != nil {
-		return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
-	}
-	if len(verdicts) == 1 {
-		return job.LeaseResult{Status: verdicts[0].Status}, nil
-	}
-	if row.Status == job.Completed && op.Verb == job.LeaseAck { // it was sent before
-		return job.LeaseResult{Status: job.Completed}, nil
-	}
-	return job.LeaseResult{}, job.ErrLeaseLost
+	return job.OutcomeOf(job.Ref{ID: j.ID, DispatchID: j.DispatchID}, answerOf(op), ran, job.Backoff(int(j.FailureCount)+1))
 }

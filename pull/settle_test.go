@@ -17,10 +17,15 @@ import (
 type truth struct {
 	Callers
 	job.Job
+	was        int64 // its dispatch before it was moved
 	reconciled []job.Outcome
+	meanwhile  func() // before each Reconcile; nil: nothing
 }
 
 func (s *truth) Reconcile(_ context.Context, _ string, outcomes []job.Outcome) (list []job.Verdict, _ error) {
+	if s.meanwhile != nil {
+		s.meanwhile()
+	}
 	for _, o := range outcomes {
 		if o.Ref.DispatchID == s.DispatchID && s.Status == job.Dispatched {
 			s.reconciled = append(s.reconciled, o)
@@ -32,7 +37,7 @@ func (s *truth) Reconcile(_ context.Context, _ string, outcomes []job.Outcome) (
 }
 
 func (s *truth) LeaseStanding(_ context.Context, ref job.Ref) (job.LeaseStanding, error) {
-	return job.LeaseStanding{Job: s.Job, Ours: s.DispatchID == ref.DispatchID}, nil
+	return job.LeaseStanding{Job: s.Job, Ours: s.DispatchID == ref.DispatchID || s.was == ref.DispatchID, Moved: s.was == ref.DispatchID}, nil
 }
 
 func (s *truth) SealKeys(context.Context) ([]job.SealKey, error) {
@@ -84,6 +89,43 @@ func TestSettle_WithoutAVerdict(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// An ack is sent again, to another server, while the first is still writing it.
+func TestSettle_SentTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	s := &truth{Job: job.Job{ID: 1, DispatchID: 7, Status: job.Running}}
+	s.meanwhile = func() { s.Status = job.Completed }
+	h, err := New(s, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := job.LeaseName{QueueName: "q", Ref: job.Ref{ID: 1, DispatchID: 7}, Length: time.Minute}.ID()
+	keys, _ := s.SealKeys(t.Context())
+	key := job.LeaseKey{ID: id, Token: base64.RawURLEncoding.EncodeToString(token(keys[0], id))}
+	if got, err := h.Settle(t.Context(), job.LeaseOp{Verb: job.LeaseAck, LeaseKey: key}); err != nil || got.Status != job.Completed {
+		t.Errorf("ack = %+v, %v, want completed", got, err)
+	}
+	if _, err := h.Settle(t.Context(), job.LeaseOp{Verb: job.LeaseRelease, LeaseKey: key}); !errors.Is(err, job.ErrLeaseLost) {
+		t.Errorf("release after it = %v, want %v", err, job.ErrLeaseLost)
+	}
+}
+
+// The server that holds an attempt moves it to Postgres while another one writes its ack.
+func TestSettle_MovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := &truth{Job: job.Job{ID: 1, DispatchID: 7, Status: job.Dispatched}}
+	s.meanwhile = func() { s.DispatchID, s.was = 9, 7 }
+	h, err := New(s, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := job.LeaseName{QueueName: "q", Ref: job.Ref{ID: 1, DispatchID: 7}, Length: time.Minute}.ID()
+	keys, _ := s.SealKeys(t.Context())
+	got, err := h.Settle(t.Context(), job.LeaseOp{Verb: job.LeaseAck, LeaseKey: job.LeaseKey{ID: id, Token: base64.RawURLEncoding.EncodeToString(token(keys[0], id))}})
+	if err != nil || got.Status != job.Completed || len(s.reconciled) != 1 || s.reconciled[0].Ref.DispatchID != 9 {
+		t.Errorf("ack = %+v, %v with %+v, want completed, under the dispatch that it has now", got, err, s.reconciled)
 	}
 }
 
