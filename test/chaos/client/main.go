@@ -115,7 +115,7 @@ func (c *client) ask(ctx context.Context, queue string) {
 				c.release(1) // it stood still meanwhile: others have the job
 				continue
 			}
-			c.begin(l)
+			c.begin(ctx, l)
 		}
 		c.release(free - len(leases))
 		if err != nil {

@@ -18,15 +18,15 @@ type order struct {
 	Fails int    `json:"fails"` // fail while failure_count is below
 }
 
-// begin runs a leased job.
-func (c *client) begin(l *lease) {
+// begin runs a leased job, whatever becomes of ctx.
+func (c *client) begin(ctx context.Context, l *lease) {
 	l.ended = make(chan string, 1)
 	c.mu.Lock()
 	c.held[l.ID] = l
 	c.mu.Unlock()
 	c.runs.Go(func() {
 		defer c.release(1)
-		c.run(l)
+		c.run(context.WithoutCancel(ctx), l)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.held, l.ID)
@@ -34,7 +34,7 @@ func (c *client) begin(l *lease) {
 }
 
 // run does what the job's payload says, and tells a server how it ended.
-func (c *client) run(l *lease) {
+func (c *client) run(ctx context.Context, l *lease) {
 	act := history.Act{Word: history.Started, Key: l.Payload.Key, ID: l.Job, Attempt: l.AttemptCount, Dispatch: l.dispatch, Target: l.server}
 	c.note(act)
 	c.point(inHandler)
@@ -52,7 +52,7 @@ func (c *client) run(l *lease) {
 		return // the lease is lost: there is nothing to say
 	}
 	l.stopBeating()
-	status, server := c.api.settle(context.Background(), l, verb, body)
+	status, server := c.api.settle(ctx, l, verb, body)
 	c.point(afterAck)
 	act.Target = server
 	if act.Word, act.How = history.Settled, status; status == "" {
