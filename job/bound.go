@@ -48,7 +48,7 @@ func covered(pattern string, by []string) bool {
 	})
 }
 
-// Bind shows of a worker what is of the queues that patterns name: ok is false when it
+// Bind shows of a worker, one over HTTP too, what is of the queues that patterns name: ok is false when it
 // serves none of them. What it runs is shown only when it serves no others, for the jobs
 // do not say whose they are. Relays are for every queue, and not shown at all. No
 // patterns leave p as it is.
@@ -56,7 +56,7 @@ func (p ProcessState) Bind(patterns []string) (bound ProcessState, ok bool) {
 	if len(patterns) == 0 {
 		return p, true
 	}
-	if p.Role != "worker" {
+	if p.Role == "relay" {
 		return ProcessState{}, false
 	}
 	others := false

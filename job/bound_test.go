@@ -80,6 +80,9 @@ func TestProcessState_Bind(t *testing.T) {
 		{"one of its queues", worker, []string{"mail"}, ProcessState{ID: "w", Role: "worker", Queues: []string{"mail"}, Epochs: map[string]int64{"mail": 1}}, true},
 		{"none of its queues", worker, []string{"x"}, ProcessState{}, false},
 		{"a relay", ProcessState{ID: "r", Role: "relay", Epochs: map[string]int64{"mail": 1}}, []string{"mail"}, ProcessState{}, false},
+		{"a worker over HTTP", ProcessState{ID: "c", Role: RoleClient, Queues: []string{"mail", "bills"}, Running: []Ref{{ID: 7}}}, []string{"mail"},
+			ProcessState{ID: "c", Role: RoleClient, Queues: []string{"mail"}, Epochs: map[string]int64{}}, true},
+		{"a worker over HTTP that asks for others' queues", ProcessState{ID: "c", Role: RoleClient, Queues: []string{"bills"}}, []string{"mail"}, ProcessState{}, false},
 		{"a worker while Redis is away", ProcessState{ID: "w", Role: "worker", Epochs: map[string]int64{"mail": 1, "bills": 1}}, []string{"mail"},
 			ProcessState{ID: "w", Role: "worker", Epochs: map[string]int64{"mail": 1}}, true},
 	} {
