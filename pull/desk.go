@@ -89,6 +89,7 @@ func (h *Hub) holdLocked(l *lease) {
 	h.leases[l.name.Ref] = l
 	l.desk.leases++
 	h.live++
+	h.m.given.WithLabelValues(l.desk.queue).Inc()
 }
 
 // satisfyLocked has all who wait be content with what they have: the server may give no

@@ -19,11 +19,13 @@ const (
 //	leases                               leases that clients have
 //	waiters                              requests that wait for a job
 //	queues                               queues whose jobs are handed out
+//	leases_given_total{queue}            leases of clients that began, those that were adopted too
 //	leases_ended_total{queue,outcome}    ack, nack, release: what the client said; expired, lost, cancelled, shutdown; unseen: it hung up
 //	elsewhere_total{outcome}             acks, nacks and releases of leases that this server does not have: accepted, refused
 //	callbacks_total{verb,outcome}        what receivers of push workers said later: accepted, refused
 //	adoptions_total{outcome}             leases of others that were extended here: adopted, over, failed
 type metrics struct {
+	given     *prometheus.CounterVec
 	ended     *prometheus.CounterVec
 	elsewhere *prometheus.CounterVec
 	callbacks *prometheus.CounterVec
@@ -32,6 +34,7 @@ type metrics struct {
 
 func newMetrics(to prometheus.Registerer, h *Hub) (*metrics, error) {
 	m := &metrics{
+		given:     counter("leases_given_total", "Leases of clients that began.", "queue"),
 		ended:     counter("leases_ended_total", "Leases of clients that ended, by how.", "queue", "outcome"),
 		elsewhere: counter("elsewhere_total", "Acks, nacks and releases of leases that this server does not have.", "outcome"),
 		callbacks: counter("callbacks_total", "What receivers of push workers said after they had answered.", "verb", "outcome"),
@@ -40,7 +43,7 @@ func newMetrics(to prometheus.Registerer, h *Hub) (*metrics, error) {
 	if to == nil {
 		return m, nil
 	}
-	return m, errors.Join(to.Register(m.ended), to.Register(m.elsewhere), to.Register(m.callbacks), to.Register(m.adopted),
+	return m, errors.Join(to.Register(m.given), to.Register(m.ended), to.Register(m.elsewhere), to.Register(m.callbacks), to.Register(m.adopted),
 		to.Register(gauge("leases", "Leases that clients have.", h, func() int { return h.live })),
 		to.Register(gauge("waiters", "Requests that wait for a job.", h, func() int { return h.waiters })),
 		to.Register(gauge("queues", "Queues whose jobs are handed out to clients.", h, func() int { return len(h.desks) })))
