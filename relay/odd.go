@@ -69,7 +69,8 @@ func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, hi int16, 
 	case odd != nil && alone == nil:
 		q.limit = max(limit/2, 1)
 		if again, err = limit > 1, nil; !again {
-			q.restLocked(now) // until somebody is named
+			q.bypass = bypass{} // the next claim names its job
+			q.restLocked(now)
 		}
 	case errors.Is(err, job.ErrConflict) && !q.bypass.on(now):
 		q.bypass.begin(now)
