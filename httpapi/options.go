@@ -156,7 +156,7 @@ func (o Options) filled() (Options, error) {
 		return o, fmt.Errorf("address: %w", err)
 	}
 	if !o.needsKey() && !loopback(host) {
-		return o, fmt.Errorf("address %q is not a loopback address: without a key the API listens on loopback only", o.Addr)
+		return o, fmt.Errorf("address %q is not a loopback address: without a key the API listens on loopback only; set ROOKERY_API_KEYS, or --require-key and make one: rookery keys create", o.Addr)
 	}
 	return o, nil
 }
