@@ -20,7 +20,8 @@ import (
 // While both servers live both renew, each as long as the client is heard there. What the
 // client says of the attempt it may say to either: the fence in Postgres takes it once,
 // and the other's lease in Redis is found gone. With Redis away the attempt is held in
-// Postgres by one of them, and only that one can extend it.
+// Postgres by one of them, and only that one can extend it: a second holder whose lease is
+// not fresh any more sends the client there.
 
 // adoptTime is how long an adoption is tried: the worker of a queue that nobody has asked
 // for here must first come to know its epoch.
@@ -128,7 +129,7 @@ func (h *Hub) beginAdoption(name job.LeaseName, d time.Duration, by string) (a *
 	}
 	desk.asked = time.Now()
 	l := newLease(desk, nil, name)
-	l.extended, l.client = true, by
+	l.adopted, l.extended, l.client = true, true, by
 	if d > 0 {
 		l.expires = time.Now().Add(d)
 	}

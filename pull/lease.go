@@ -19,6 +19,7 @@ type lease struct {
 
 	// Guarded by hub.mu.
 	expires  time.Time
+	adopted  bool          // another server may have it too
 	extended bool          // its client has been heard since it began
 	verb     job.LeaseVerb // what the client, the first to do so, ended it by; "": nothing
 	answer   error         // what the handler is to return for that
@@ -64,11 +65,20 @@ func (l *lease) live(ctx context.Context) error {
 func (h *Hub) look(l *lease, now time.Time) (left time.Duration, answer error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if left = l.expires.Sub(now); left > 0 && l.verb == "" {
+	left = l.expires.Sub(now)
+	if _, held := l.job.Leased(); held {
+		left += heldGrace
+	}
+	if left > 0 && l.verb == "" {
 		return left, nil
 	}
 	return 0, h.finishLocked(l, workers.ErrAbandoned)
 }
+
+// heldGrace is how much longer a lease lives whose attempt is held in Postgres: what a
+// lease in Redis has beyond the client's. There the attempt would not end with this
+// server, and its client may have been told so late, by one that has it too, to come here.
+const heldGrace = job.Lease
 
 // finishLocked ends l: by what the client has said or, if it has said nothing, by cause.
 func (h *Hub) finishLocked(l *lease, cause error) error {

@@ -71,6 +71,10 @@ func (h *Hub) extendHere(name job.LeaseName, d time.Duration) (until time.Time, 
 		return until, job.ErrLeaseLost
 	case l.end != "":
 		return until, job.ErrLeaseElsewhere
+	case l.adopted:
+		if fresh, held := l.job.Leased(); !fresh && !held {
+			return until, job.ErrLeaseElsewhere
+		}
 	}
 	l.expires, l.extended = time.Now().Add(cmp.Or(d, name.Length)), true
 	l.poke()

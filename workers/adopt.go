@@ -124,6 +124,20 @@ func (w *Worker) adoptNoMore() {
 	w.ending = true
 }
 
+// Leased says what the lease of the attempt is worth, for a handler that waits for
+// somebody else. fresh: it was renewed about as lately as a beat makes it. inPostgres: the
+// worker holds it there, with Redis away; nobody else does then.
+func (j *Job) Leased() (fresh, inPostgres bool) {
+	a := j.attempt
+	if a == nil {
+		return false, false
+	}
+	h := a.queue.held
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(a.renewed) < h.limit*6/13, a.row != nil && a.row.held
+}
+
 func (w *Worker) queueOf(name string) *queue {
 	for _, q := range w.queues {
 		if q.name == name {

@@ -11,9 +11,15 @@ import (
 )
 
 // remote is a handler that returns what it is told, or the cause of its context's end.
-type remote struct{ told chan error }
+type remote struct {
+	told chan error
+	job  chan *Job
+}
 
-func (h remote) Work(ctx context.Context, _ *Job) error {
+func newRemote() remote { return remote{make(chan error), make(chan *Job, 1)} } // one: each gets one job
+
+func (h remote) Work(ctx context.Context, j *Job) error {
+	h.job <- j
 	select {
 	case err := <-h.told:
 		return err
@@ -28,7 +34,7 @@ func pair(t *testing.T, m *memory) (giver, heir *rig, g, h remote, e *job.Envelo
 	jobs := envelopes("k", 1, 1)
 	jobs[0].QueueName = "q"
 	m.push("q", jobs...)
-	g, h = remote{make(chan error)}, remote{make(chan error)}
+	g, h = newRemote(), newRemote()
 	giver = start(t, m, g.Work, handing(NewDemand(), nil))
 	giver.w.o.Demand.Add(1)
 	giver.sleep(time.Second)
@@ -87,6 +93,43 @@ func TestAdopt_EndsOnce(t *testing.T) {
 			giver.end()
 			heir.end()
 		}
+	})
+}
+
+// With Redis away one of the two holds the attempt in Postgres, and the other knows that its
+// own lease is worth nothing before anybody can have taken the job back.
+func TestAdopt_RedisGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		giver, heir, g, h, e := pair(t, m)
+		if err := heir.w.Adopt(t.Context(), e); err != nil {
+			t.Fatalf("Adopt = %v", err)
+		}
+		one, two := <-g.job, <-h.job
+		for _, j := range []*Job{one, two} {
+			if fresh, held := j.Leased(); !fresh || held {
+				t.Errorf("Leased while Redis answers = %t, %t, want it fresh, in Redis", fresh, held)
+			}
+		}
+		var o outage
+		o.redis.Store(true)
+		heir.set(func(m *memory) { m.before = o.before })
+		heir.sleep(job.Beat * 8 / 5) // held after 7 s of silence
+		_, first := one.Leased()
+		fresh, second := two.Leased()
+		if first == second {
+			t.Errorf("held in Postgres by the one %t, by the other %t, want by one of them", first, second)
+		}
+		if fresh && !second {
+			t.Error("the heir's lease is fresh, and nobody has renewed it for 7 s")
+		}
+		close(g.told)
+		close(h.told)
+		heir.sleep(time.Second)
+		heir.wantRecorded(1, job.Succeeded)
+		o.redis.Store(false)
+		giver.end()
+		heir.end()
 	})
 }
 

@@ -45,7 +45,7 @@ type attempt struct {
 func newAttempt(e *job.Envelope, q *queue, to *route, r *row) *attempt {
 	a := &attempt{job: Job{Envelope: *e}, queue: q, route: to, epoch: q.tokenEpoch, row: r}
 	a.fence.Store(e.DispatchID)
-	a.job.fence = &a.fence
+	a.job.attempt = a
 	return a
 }
 

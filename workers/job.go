@@ -2,7 +2,6 @@ package workers
 
 import (
 	"encoding/json"
-	"sync/atomic"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -12,17 +11,17 @@ import (
 // the handler until Work returns; its fields are not written by the worker.
 type Job struct {
 	job.Envelope
-	fence *atomic.Int64 // of the attempt; nil in tests of handlers
+	attempt *attempt // nil in tests of handlers
 }
 
 // Fence returns the dispatch_id that the attempt has at this moment: another than
 // DispatchID once its worker holds it in Postgres, because Redis is away. It is for
 // handlers that let others settle the attempt; see [Settled].
 func (j *Job) Fence() int64 {
-	if j.fence == nil {
+	if j.attempt == nil {
 		return j.DispatchID
 	}
-	return j.fence.Load()
+	return j.attempt.fence.Load()
 }
 
 // Header returns the text value of one header, or "" when there is none. It decodes

@@ -16,6 +16,7 @@ import (
 type queue struct {
 	name   string
 	weight int
+	held   *held // of the worker
 	taking sync.Mutex
 
 	// Of the fetch loop alone: whether it is this queue's turn (turns.go).

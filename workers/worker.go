@@ -63,7 +63,9 @@ func New(store Store, redis Queue, leases Leases, registry *Registry, o Options)
 	h := newHeld(o.Concurrency, o.Buffer, o.Lease*13/15)
 	var queues []*queue
 	for _, q := range o.Queues {
-		queues = append(queues, newQueue(q))
+		queue := newQueue(q)
+		queue.held = h
+		queues = append(queues, queue)
 	}
 	m, err := newMetrics(o.Registerer, h, func() int { return direct(queues, o.Beat) })
 	if err != nil {
