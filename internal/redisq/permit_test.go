@@ -32,7 +32,7 @@ func TestPermit_AsManyAsMay(t *testing.T) {
 		flying, err := f.InFlight(ctx, []string{f.queue, "none"})
 		f.no(err)
 		f.same("in flight", []int{flying[f.queue], flying["none"]}, []int{2, 0})
-		f.do("ZADD", string(keys("queue:{"+f.queue+"}").permits()), "XX", 1, "b") // its worker is dead
+		f.do("ZADD", keys("queue:{"+f.queue+"}").permits(), "XX", 1, "b") // its worker is dead
 		want("d", true)
 		want("e", false)
 		l.MaxInFlight = 3
