@@ -6,9 +6,6 @@ import (
 	"github.com/penguinmails/rookery/db/internal/query"
 )
 
-// rollupMinutes are the lengths of rollups; the statements of a chart know them too.
-var rollupMinutes = [...]int16{5, 60}
-
 const (
 	hourMinutes = 60
 	maxRollUps  = 60 // statements of one length in one call of RollUp: 60 hours are caught up with
@@ -19,7 +16,15 @@ const (
 // and the others have nothing to do. After a stop of days it takes a few calls; until
 // then charts read the minutes, and show the same.
 func (s *Store) RollUp(ctx context.Context) error {
-	for _, minutes := range rollupMinutes {
+	var lengths []int16
+	err := s.seeing(ctx, "list rollups", func(q *query.Queries) (err error) {
+		lengths, err = q.ListRollUps(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, minutes := range lengths {
 		for range maxRollUps {
 			more, err := s.rollUp(ctx, minutes)
 			if err != nil {

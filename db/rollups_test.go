@@ -201,6 +201,31 @@ func TestRollUp_BesideAWriter(t *testing.T) {
 	}
 }
 
+// Processes of the last version write minutes too, and know nothing of rollups.
+func TestRollUp_OfMinutesThatOthersWrite(t *testing.T) {
+	t.Parallel()
+	b := newBook(newWorld(t))
+	from := time.Now().Add(-5 * time.Hour).Truncate(time.Hour).UTC()
+	due := func() int { return get[int](b.world, "SELECT count(*) FROM outbox.rollups_due") }
+	b.put(1, job.Stat{Minute: from, QueueName: "a", Completed: 1}, job.Stat{Minute: from.Add(time.Minute), QueueName: "b", Completed: 1})
+	if n := due(); n != 2 {
+		t.Errorf("%d rollups are due after PutStats, want the five minutes and the hour, once", n)
+	}
+	b.rollUp()
+	for _, sql := range []string{
+		"INSERT INTO outbox.stats (minute, queue_name, writer, completed) VALUES ($1, 'a', 2, 1)",
+		"UPDATE outbox.stats SET completed = completed + 1 WHERE minute = $1 AND writer = 2",
+		"INSERT INTO outbox.stats (minute, queue_name, writer, completed) VALUES ($1, 'a', 2, 3) ON CONFLICT (minute, queue_name, writer) DO UPDATE SET completed = 3",
+	} {
+		b.exec(sql, from)
+		want := get[int64](b.world, "SELECT sum(completed)::bigint FROM outbox.stats")
+		if got := b.stats(job.StatRange{From: from, To: from.Add(time.Hour), Step: time.Hour}); due() < 2 || got[0].Completed != want {
+			t.Errorf("after %q %d rollups are due, and a chart shows %d, want 2 and %d", sql, due(), got[0].Completed, want)
+		}
+		b.rollUp()
+	}
+}
+
 func TestRollUp_OneAtATime(t *testing.T) {
 	t.Parallel()
 	b := newBook(newWorld(t))

@@ -1,5 +1,11 @@
 -- Rollups: outbox.stats by five minutes and by the hour.
 
+-- name: ListRollUps :many
+-- Of which lengths rollups are due: a probe of rollups_due_pkey for each, and mostly none.
+SELECT covers.minutes::smallint AS minutes
+FROM (VALUES (5), (60)) AS covers (minutes)
+WHERE EXISTS (SELECT FROM outbox.rollups_due AS d WHERE d.minutes = covers.minutes AND d.at < now() - (covers.minutes + 2) * interval '1 minute');
+
 -- name: TryRollUp :one
 -- Takes the right to make rollups, advisory lock (1380928331, 5), to the transaction's end. The
 -- next statement has a snapshot of its own: it sees what the last who had it did.

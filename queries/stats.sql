@@ -2,18 +2,26 @@
 
 -- name: PutStats :exec
 -- Writes one writer's minutes. A row that is there is replaced, not added to, so
--- sending it again changes nothing. Nobody else writes these rows.
+-- sending it again changes nothing. Nobody else writes these rows. Their rollups are due,
+-- which it says itself, and tells the triggers (00019) that it does.
 WITH given AS (
     SELECT unnest(@minutes::timestamptz[]) AS minute, unnest(@queue_names::text[]) AS queue_name,
         unnest(@dispatched::bigint[]) AS dispatched, unnest(@completed::bigint[]) AS completed, unnest(@failed::bigint[]) AS failed,
         unnest(@dead::bigint[]) AS dead, unnest(@cancelled::bigint[]) AS cancelled, unnest(@snoozed::bigint[]) AS snoozed,
         unnest(@lost::bigint[]) AS lost, unnest(@run_us::bigint[]) AS run_us, unnest(@wait_us::bigint[]) AS wait_us,
         unnest(@run_buckets::text[]) AS run_buckets, unnest(@wait_buckets::text[]) AS wait_buckets
+),
+due AS (
+    INSERT INTO outbox.rollups_due (minutes, at)
+    SELECT DISTINCT covers.minutes, date_bin(covers.minutes * interval '1 minute', g.minute, 'epoch')
+    FROM given AS g
+    CROSS JOIN (VALUES (5), (60)) AS covers (minutes)
 )
 INSERT INTO outbox.stats AS s (minute, queue_name, writer, dispatched, completed, failed, dead, cancelled, snoozed, lost, run_us, wait_us, run_buckets, wait_buckets)
 SELECT r.minute, r.queue_name, @writer::bigint, r.dispatched, r.completed, r.failed, r.dead, r.cancelled, r.snoozed, r.lost, r.run_us, r.wait_us,
     r.run_buckets::integer[], r.wait_buckets::integer[]
 FROM given AS r
+WHERE set_config('rookery.rollups_due', 'said', true) = 'said'
 ON CONFLICT (minute, queue_name, writer) DO UPDATE
 SET dispatched = excluded.dispatched, completed = excluded.completed, failed = excluded.failed, dead = excluded.dead,
     cancelled = excluded.cancelled, snoozed = excluded.snoozed, lost = excluded.lost,

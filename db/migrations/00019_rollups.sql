@@ -35,8 +35,8 @@ CREATE TABLE outbox.rollups_due (
     PRIMARY KEY (minutes, at, id)
 );
 
--- A trigger, because processes of earlier versions write minutes too. One per process and
--- minute.
+-- For processes of earlier versions, and for people. PutStats says itself what is due, in the
+-- statement that writes the minutes, and sets rookery.rollups_due for its transaction.
 -- +goose StatementBegin
 CREATE FUNCTION outbox.stats_written() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -49,9 +49,11 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER stats_inserted AFTER INSERT ON outbox.stats
-REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION outbox.stats_written();
+REFERENCING NEW TABLE AS written FOR EACH STATEMENT
+WHEN (current_setting('rookery.rollups_due', true) IS DISTINCT FROM 'said') EXECUTE FUNCTION outbox.stats_written();
 CREATE TRIGGER stats_updated AFTER UPDATE ON outbox.stats
-REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION outbox.stats_written();
+REFERENCING NEW TABLE AS written FOR EACH STATEMENT
+WHEN (current_setting('rookery.rollups_due', true) IS DISTINCT FROM 'said') EXECUTE FUNCTION outbox.stats_written();
 
 -- The minutes that are there already. The triggers stand: whatever is written from now on is due too.
 INSERT INTO outbox.rollups_due (minutes, at)

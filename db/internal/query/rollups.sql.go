@@ -9,6 +9,35 @@ import (
 	"context"
 )
 
+const listRollUps = `-- name: ListRollUps :many
+
+SELECT covers.minutes::smallint AS minutes
+FROM (VALUES (5), (60)) AS covers (minutes)
+WHERE EXISTS (SELECT FROM outbox.rollups_due AS d WHERE d.minutes = covers.minutes AND d.at < now() - (covers.minutes + 2) * interval '1 minute')
+`
+
+// Rollups: outbox.stats by five minutes and by the hour.
+// Of which lengths rollups are due: a probe of rollups_due_pkey for each, and mostly none.
+func (q *Queries) ListRollUps(ctx context.Context) ([]int16, error) {
+	rows, err := q.db.Query(ctx, listRollUps)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int16
+	for rows.Next() {
+		var minutes int16
+		if err := rows.Scan(&minutes); err != nil {
+			return nil, err
+		}
+		items = append(items, minutes)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pruneRollups = `-- name: PruneRollups :execrows
 DELETE FROM outbox.rollups AS r
 WHERE r.ctid = ANY (ARRAY(
@@ -97,11 +126,9 @@ func (q *Queries) RollUp(ctx context.Context, arg RollUpParams) (int64, error) {
 }
 
 const tryRollUp = `-- name: TryRollUp :one
-
 SELECT pg_try_advisory_xact_lock(1380928331, 5) AS got
 `
 
-// Rollups: outbox.stats by five minutes and by the hour.
 // Takes the right to make rollups, advisory lock (1380928331, 5), to the transaction's end. The
 // next statement has a snapshot of its own: it sees what the last who had it did.
 func (q *Queries) TryRollUp(ctx context.Context) (bool, error) {

@@ -166,11 +166,18 @@ WITH given AS (
         unnest($7::bigint[]) AS dead, unnest($8::bigint[]) AS cancelled, unnest($9::bigint[]) AS snoozed,
         unnest($10::bigint[]) AS lost, unnest($11::bigint[]) AS run_us, unnest($12::bigint[]) AS wait_us,
         unnest($13::text[]) AS run_buckets, unnest($14::text[]) AS wait_buckets
+),
+due AS (
+    INSERT INTO outbox.rollups_due (minutes, at)
+    SELECT DISTINCT covers.minutes, date_bin(covers.minutes * interval '1 minute', g.minute, 'epoch')
+    FROM given AS g
+    CROSS JOIN (VALUES (5), (60)) AS covers (minutes)
 )
 INSERT INTO outbox.stats AS s (minute, queue_name, writer, dispatched, completed, failed, dead, cancelled, snoozed, lost, run_us, wait_us, run_buckets, wait_buckets)
 SELECT r.minute, r.queue_name, $1::bigint, r.dispatched, r.completed, r.failed, r.dead, r.cancelled, r.snoozed, r.lost, r.run_us, r.wait_us,
     r.run_buckets::integer[], r.wait_buckets::integer[]
 FROM given AS r
+WHERE set_config('rookery.rollups_due', 'said', true) = 'said'
 ON CONFLICT (minute, queue_name, writer) DO UPDATE
 SET dispatched = excluded.dispatched, completed = excluded.completed, failed = excluded.failed, dead = excluded.dead,
     cancelled = excluded.cancelled, snoozed = excluded.snoozed, lost = excluded.lost,
@@ -196,7 +203,8 @@ type PutStatsParams struct {
 
 // Figures for charts: what was done, and what waited, by minute.
 // Writes one writer's minutes. A row that is there is replaced, not added to, so
-// sending it again changes nothing. Nobody else writes these rows.
+// sending it again changes nothing. Nobody else writes these rows. Their rollups are due,
+// which it says itself, and tells the triggers (00019) that it does.
 func (q *Queries) PutStats(ctx context.Context, arg PutStatsParams) error {
 	_, err := q.db.Exec(ctx, putStats,
 		arg.Writer,
