@@ -132,7 +132,7 @@ func TestWake_UsualQueueIsTriedFirst(t *testing.T) {
 		d.read()
 		wake("q")
 		expect("when wakes are usually for q", "claim q", "survey")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		expect("at a poll, which is for nobody", "survey")
 		wake("other")
 		expect("when a wake is for another", "claim q", "survey", "claim other")

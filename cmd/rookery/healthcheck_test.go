@@ -1,8 +1,7 @@
 package main
 
 import (
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -69,7 +68,7 @@ func TestHealthcheck_WithTLS(t *testing.T) {
 	t.Setenv("ROOKERY_TLS_KEY", "key.pem")
 	for _, start := range []func(*httptest.Server){(*httptest.Server).StartTLS, (*httptest.Server).Start} {
 		server := httptest.NewUnstartedServer(ready)
-		server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
+		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // of the handshake that fails
 		start(server)
 		ask := program()
 		ask.SetArgs([]string{"healthcheck", "--addr", server.Listener.Addr().String()})
