@@ -21,7 +21,9 @@ import (
 // finished soon after they were inserted, and go the first time that they are looked
 // at. The walk behind it comes round for the others. It is the front's servant: it
 // reads what mostly stays, so it has a hundredth of the time, and begins a round once
-// in a slack. Both places are this relay's memory: after a start the front comes all
+// in a slack; after rounds that found next to nothing later and later, up to a tenth of the
+// shortest retention: where a queue keeps a million jobs for a year, a round an hour
+// reads 8,600 of them for each that it deletes. Both places are this relay's memory: after a start the front comes all
 // the way again, at half speed. Two relays prune in turn, each along its own front.
 //
 // A slice spans a number of ids, not of jobs, because the entries of deleted jobs
@@ -37,7 +39,9 @@ const (
 	pruneWidest = 1 << 22                // and at most: should all be dead entries, a second
 	pruneQuick  = 20 * time.Millisecond  // a slice that takes less may span more ids
 	pruneLong   = 100 * time.Millisecond // one that takes more must not
+	pruneWorth  = 100                    // jobs read for each that is deleted: a round that takes more has its next one later
 	maxSlack    = time.Hour
+	maxRound    = 24 * time.Hour
 	minRound    = time.Minute
 	// MaxRetention is the longest time that finished jobs may be kept, other than for
 	// ever.
@@ -48,6 +52,8 @@ const (
 type pruning struct {
 	front, behind pruneWalk
 	round         time.Time     // when the last walk behind the front began
+	pause         time.Duration // from then to the next one, at least
+	seen, deleted int64         // by this round
 	shortest      time.Duration // how long the front's jobs are kept
 }
 
@@ -112,10 +118,10 @@ func (r *Relay) prune(ctx context.Context) error {
 	}
 	p := &r.pruning
 	if shortest < p.shortest {
-		p.front = pruneWalk{} // behind it there are jobs that have been kept for long enough since now
+		p.front, p.pause = pruneWalk{}, 0 // behind it there are jobs that have been kept for long enough since now
 	}
 	p.shortest = shortest
-	if got, err := r.pruneBehind(ctx, p, max(slack, min(shortest, minRound))); err != nil || !got {
+	if got, err := r.pruneBehind(ctx, p, max(slack, min(shortest, minRound)), min(shortest/10, maxRound)); err != nil || !got {
 		return err
 	}
 	for range pruneMost {
@@ -130,15 +136,16 @@ func (r *Relay) prune(ctx context.Context) error {
 // pruneBehind goes on with the walk behind the front. A slice of which most goes
 // costs nothing that is not owed; the others share the turn's part. got is false when
 // another relay is pruning.
-func (r *Relay) pruneBehind(ctx context.Context, p *pruning, every time.Duration) (got bool, err error) {
+func (r *Relay) pruneBehind(ctx context.Context, p *pruning, every, most time.Duration) (got bool, err error) {
+	p.pause = max(every, min(p.pause, most))
 	switch {
 	case p.round.IsZero(): // the front itself comes from 0
 		p.round = time.Now()
 		return true, nil
-	case p.behind.at == 0 && time.Since(p.round) < every:
+	case p.behind.at == 0 && time.Since(p.round) < p.pause:
 		return true, nil
 	case p.behind.at == 0:
-		p.round = time.Now()
+		p.round, p.seen, p.deleted = time.Now(), 0, 0
 	}
 	var spent time.Duration
 	for n := 0; n < pruneMost && spent < pruneBehind; n++ {
@@ -146,8 +153,13 @@ func (r *Relay) pruneBehind(ctx context.Context, p *pruning, every time.Duration
 		if err != nil || !d.Got {
 			return false, err
 		}
+		p.seen, p.deleted = p.seen+d.Seen, p.deleted+d.Deleted
 		if d.Ended || p.behind.at >= p.front.at {
-			p.behind = pruneWalk{}
+			if p.behind = (pruneWalk{}); p.seen > pruneWorth*p.deleted {
+				p.pause *= 2
+			} else {
+				p.pause = every
+			}
 			return true, nil
 		}
 		if 2*d.Deleted <= d.Seen {

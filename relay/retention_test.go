@@ -325,3 +325,40 @@ func TestPrune_FrontOfTheShortestRetention(t *testing.T) {
 		}
 	})
 }
+
+// What a queue keeps for long is not read over and over for the few that fall due: rounds
+// behind the front begin later when they find next to nothing, and soon again when they do.
+func TestPrune_RoundsThatFindLittleBeginLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const kept, year = 100_000, 365 * day
+		f := &fakePast{}
+		for i := range kept {
+			age := year - time.Duration(i)*((year-8*day)/kept)
+			f.add(1, job.Dead, age, age)
+		}
+		r := pruner(t, f, relay.Options{Retention: 7 * day, RetentionDead: year})
+		pass := func(d time.Duration) (seen, deleted int64) {
+			seen, deleted = f.seen, f.behind
+			for end := time.Now().Add(d); time.Now().Before(end); f.slices = f.slices[:0] {
+				turn(t, r)
+			}
+			return f.seen - seen, f.behind - deleted
+		}
+		pass(3 * day) // the front's first way, and pauses that grow
+		seen, deleted := pass(4 * day)
+		// A tenth of seven days is 16.8 h: some six rounds, of what an hourly walk would read 96 times.
+		if deleted == 0 || seen > 8*kept {
+			t.Errorf("in four days %d jobs were read and %d deleted, want at most %d read", seen, deleted, 8*kept)
+		}
+		for i := range f.jobs[:5000] {
+			f.jobs[i].finished = time.Now().Add(-year)
+		}
+		if _, deleted := pass(17 * time.Hour); deleted < 5000 {
+			t.Errorf("%d of 5000 that fell due at once are gone after the next round", deleted)
+		}
+		if seen, _ := pass(2 * time.Hour); seen < kept/2 {
+			t.Errorf("after a round that found much %d were read in two hours, want the next round", seen)
+		}
+	})
+}
