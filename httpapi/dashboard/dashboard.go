@@ -165,7 +165,7 @@ func (d *Dashboard) pages() []page {
 		{"POST /ui/queues/{name}/resume", d.act(filtered, mayOperate, d.resume)},
 		{"POST /ui/webhooks/{name}/enable", d.act(filtered, mayOperate, d.enableEndpoint)},
 		{"POST /ui/webhooks/{name}/disable", d.act(filtered, mayOperate, d.disableEndpoint)},
-		{"POST /ui/queues/{name}/window", d.act(filtered, mayAdminister, d.setWindow)},
+		{"POST /ui/queues/{name}/window", d.act(whole, mayAdminister, d.setWindow)},
 
 		{"/ui/", d.show(filtered, func(context.Context, *http.Request, Visitor) (content, error) {
 			return content{}, &pageError{http.StatusNotFound, "There is no such page."}
