@@ -59,8 +59,13 @@ func faultOf(err error) error {
 	return err
 }
 
-// settledOf is the [Settled] that err is, if it is one.
-func settledOf(err error) (s settledError, ok bool) {
-	ok = errors.As(err, &s)
+// settledOf is the [Settled] that err is, if it is one. Success, which every job is to
+// come to, allocates nothing: what errors.As is handed lies on the heap.
+func settledOf(err error) (settledError, bool) {
+	if err == nil {
+		return settledError{}, false
+	}
+	var s settledError
+	ok := errors.As(err, &s)
 	return s, ok
 }
