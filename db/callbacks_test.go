@@ -8,49 +8,29 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-func callbackOf(ref job.Ref) job.Callback {
-	return job.Callback{QueueName: queue, Ref: ref, AttemptCount: 1}
-}
-
-// A token's fence is good while its attempt is current, also when its worker holds it in
-// Postgres and has told under which; before it has told, nobody knows.
-func TestCallbackFence_FollowsTheAttempt(t *testing.T) {
+// A token goes on when its attempt's worker holds it in Postgres, by another fence.
+func TestExtendCallback_OfWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := t.Context()
 	ref := w.out()
-	want := func(what string, c job.Callback, held job.Ref, err error) {
-		t.Helper()
-		if got, gotErr := w.CallbackFence(ctx, c); got != held || !errors.Is(gotErr, err) {
-			t.Errorf("%s: CallbackFence = %v, %v, want %v, %v", what, got, gotErr, held, err)
-		}
-	}
-	c := callbackOf(ref)
-	want("current", c, ref, nil)
-	other := c
-	other.Ref.DispatchID++
-	other.AttemptCount = 7
-	want("another fence", other, job.Ref{}, job.ErrLeaseLost)
-	want("no such job", callbackOf(job.Ref{ID: 4711, DispatchID: 1}), job.Ref{}, job.ErrLeaseLost)
-
 	held := job.Ref{ID: ref.ID, DispatchID: job.NewDispatchID()}
 	w.holdRefs(held.DispatchID, time.Minute, ref)
-	want("held, nobody knows as what", c, job.Ref{}, job.ErrUnavailable)
+	if _, err := w.ExtendCallback(ctx, ref, time.Hour); err != nil {
+		t.Errorf("ExtendCallback of an attempt that is held = %v", err)
+	}
+	if _, err := w.ExtendCallback(ctx, job.Ref{ID: ref.ID, DispatchID: ref.DispatchID + 1}, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
+		t.Errorf("ExtendCallback of another fence = %v, want %v", err, job.ErrLeaseLost)
+	}
 	states, err := w.OpenAttempts(ctx, []job.OpenAttempt{{Ref: ref, HeldAs: held.DispatchID, AttemptCount: 1}})
-	if err != nil || len(states) != 1 || !states[0].Open || states[0].Ref != ref {
-		t.Fatalf("OpenAttempts = %+v, %v, want it open", states, err)
+	if err != nil || len(states) != 1 || !states[0].Open || !states[0].Extended || states[0].Ref != ref {
+		t.Errorf("OpenAttempts = %+v, %v, want it open and extended", states, err)
 	}
-	want("held", c, held, nil)
-
-	if n := w.reconcile(job.Failed, 0, held); n != 1 {
-		t.Fatalf("%d outcomes accepted, want 1", n)
-	}
-	want("over, and not dispatched again", c, held, nil) // Reconcile refuses: it asks for the status
-	if n := w.reconcile(job.Succeeded, 0, held); n != 0 {
-		t.Error("an outcome of an attempt that is over was accepted")
-	}
+	w.reconcile(job.Failed, 0, held)
 	w.claim(1)
-	want("dispatched again", c, job.Ref{}, job.ErrLeaseLost)
+	if _, err := w.ExtendCallback(ctx, ref, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
+		t.Errorf("ExtendCallback of the attempt before = %v, want %v", err, job.ErrLeaseLost)
+	}
 }
 
 // More time is for what is current, by Postgres' clock; the push worker is told.
@@ -71,7 +51,7 @@ func TestExtendCallback_OfWhatIsCurrent(t *testing.T) {
 		t.Errorf("OpenAttempts = %+v, want it open and not extended", s)
 	}
 	for _, d := range []time.Duration{time.Hour, time.Minute} { // it may become shorter
-		until, err := w.ExtendCallback(ctx, ref, ref, d)
+		until, err := w.ExtendCallback(ctx, ref, d)
 		if err != nil || until.IsZero() {
 			t.Fatalf("ExtendCallback = %v, %v", until, err)
 		}
@@ -85,14 +65,14 @@ func TestExtendCallback_OfWhatIsCurrent(t *testing.T) {
 	}
 	stale := ref
 	stale.DispatchID++
-	if _, err := w.ExtendCallback(ctx, stale, stale, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
+	if _, err := w.ExtendCallback(ctx, stale, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
 		t.Errorf("ExtendCallback of another fence = %v, want %v", err, job.ErrLeaseLost)
 	}
 	if s := look(stale); s.Open || s.Ended != "" {
 		t.Errorf("OpenAttempts of another fence = %+v, want it over", s)
 	}
 	w.reconcile(job.Succeeded, 0, ref)
-	if _, err := w.ExtendCallback(ctx, ref, ref, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
+	if _, err := w.ExtendCallback(ctx, ref, time.Hour); !errors.Is(err, job.ErrLeaseLost) {
 		t.Errorf("ExtendCallback of what is over = %v, want %v", err, job.ErrLeaseLost)
 	}
 	if s := look(ref); s.Open || s.Ended != job.Completed {
@@ -143,7 +123,7 @@ func TestExtendCallback_ForgetsOldRows(t *testing.T) {
 	w.exec(`INSERT INTO outbox.callbacks (job_id, dispatch_id, open_until, noted_at)
 		SELECT n, n, now(), now() - CASE WHEN n <= 1000150 THEN interval '26 hours' ELSE interval '24 hours' END FROM generate_series(1000001, 1000200) AS n`)
 	for range 2 { // 100 at a time
-		if _, err := w.ExtendCallback(t.Context(), ref, ref, time.Minute); err != nil {
+		if _, err := w.ExtendCallback(t.Context(), ref, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,11 +11,8 @@ import (
 
 // CallbackStore is Postgres, for what receivers of push workers say later.
 type CallbackStore interface {
-	// CallbackFence returns the fence under which an attempt is current, or
-	// [job.ErrLeaseLost].
-	CallbackFence(ctx context.Context, c job.Callback) (job.Ref, error)
 	// ExtendCallback keeps an attempt open for d from now, or returns [job.ErrLeaseLost].
-	ExtendCallback(ctx context.Context, issued, held job.Ref, d time.Duration) (time.Time, error)
+	ExtendCallback(ctx context.Context, issued job.Ref, d time.Duration) (time.Time, error)
 }
 
 // Callbacks settles attempts that a push worker holds, wherever that runs, as
@@ -55,16 +52,12 @@ func (c *Callbacks) Settle(ctx context.Context, back job.Callback, op job.LeaseO
 }
 
 func (c *Callbacks) settle(ctx context.Context, back job.Callback, op job.LeaseOp) (job.LeaseResult, error) {
-	held, err := c.store.CallbackFence(ctx, back)
-	if err != nil {
-		return job.LeaseResult{}, fmt.Errorf("settle callback: %w", err)
-	}
 	if op.Verb != job.LeaseExtend {
-		return c.hub.tell(ctx, held, op)
+		return c.hub.tell(ctx, back.Ref, op)
 	}
 	// No longer than the token is good for: later nobody could say what became of it.
 	d := min(op.Lease, time.Until(back.ExpiresAt))
-	until, err := c.store.ExtendCallback(ctx, back.Ref, held, d)
+	until, err := c.store.ExtendCallback(ctx, back.Ref, d)
 	if err != nil {
 		return job.LeaseResult{}, fmt.Errorf("extend callback: %w", err)
 	}

@@ -35,7 +35,7 @@ type Store interface {
 	// SealKeys returns the keys that callbacks' tokens are made with.
 	SealKeys(ctx context.Context) ([]job.SealKey, error)
 	// OpenAttempts says what became of attempts whose receivers will call back, at most
-	// job.MaxBatch, and notes the fences under which they are held.
+	// job.MaxBatch.
 	OpenAttempts(ctx context.Context, open []job.OpenAttempt) ([]job.OpenState, error)
 }
 

@@ -1,14 +1,6 @@
 -- Callbacks: what receivers say after they have answered. On the unpinned pool, and only
 -- for attempts whose receiver has answered that it will call back.
 
--- name: CallbackFence :one
--- Where an attempt stands whose token has this fence: held_as is the fence that its
--- worker has noted since. By jobs_pkey and callbacks_pkey.
-SELECT j.dispatch_id, j.status, j.attempt_count, coalesce(c.held_as, 0)::bigint AS held_as
-FROM outbox.jobs AS j
-LEFT JOIN outbox.callbacks AS c ON c.job_id = j.id AND c.dispatch_id = sqlc.arg(dispatch_id)::bigint
-WHERE j.id = sqlc.arg(job_id)::bigint;
-
 -- name: PruneCallbacks :exec
 -- Forgets what is of long ago, whose tokens have expired. By callbacks_by_age.
 DELETE FROM outbox.callbacks AS c
@@ -22,13 +14,15 @@ WHERE c.ctid = ANY (ARRAY(
 ));
 
 -- name: ExtendCallback :one
--- Keeps an attempt open for so long from now, if it is current under the fence that it
--- has now. By jobs_pkey.
+-- Keeps an attempt open for so long from now, if it is current: under the fence of its
+-- token, or under the one to which its worker moved it, as the ledger says. By jobs_pkey
+-- and dispatches_pkey.
 INSERT INTO outbox.callbacks AS c (job_id, dispatch_id, open_until)
 SELECT j.id, sqlc.arg(dispatch_id)::bigint, now() + sqlc.arg(lease_ms)::bigint * interval '1 millisecond'
 FROM outbox.jobs AS j
 WHERE j.id = sqlc.arg(job_id)::bigint
-  AND j.dispatch_id = sqlc.arg(held_as)::bigint
+  AND (j.dispatch_id = sqlc.arg(dispatch_id)::bigint
+    OR (SELECT d.moved_from[array_position(d.job_ids, j.id)] FROM outbox.dispatches AS d WHERE d.id = j.dispatch_id) = sqlc.arg(dispatch_id)::bigint)
   AND j.status IN ('dispatched', 'running')
 ON CONFLICT (job_id, dispatch_id) DO UPDATE SET open_until = excluded.open_until
 RETURNING c.open_until;
@@ -57,11 +51,3 @@ FROM open
 LEFT JOIN outbox.jobs AS j ON j.id = open.job_id
 LEFT JOIN outbox.attempts AS t ON t.job_id = open.job_id AND t.attempt_count = open.attempt_count
 LEFT JOIN outbox.callbacks AS c ON c.job_id = open.job_id AND c.dispatch_id = open.dispatch_id;
-
--- name: NoteHeld :exec
--- A worker tells under which fence it holds open attempts in Postgres, so that their
--- tokens go on.
-INSERT INTO outbox.callbacks AS c (job_id, dispatch_id, held_as)
-SELECT unnest(sqlc.arg(job_ids)::bigint[]), unnest(sqlc.arg(dispatch_ids)::bigint[]), unnest(sqlc.arg(held_as)::bigint[])
-ON CONFLICT (job_id, dispatch_id) DO UPDATE SET held_as = excluded.held_as
-WHERE c.held_as IS DISTINCT FROM excluded.held_as;

@@ -1,15 +1,13 @@
 -- +goose Up
 
--- Attempts whose receiver has answered that it will call back, as far as there is more
--- to say than the job's row does: until when the receiver wants them to stay open, and
--- the fence under which their worker holds them in Postgres while Redis is away. A row
--- is no lease: it dies of age, and what is in it of an attempt that is over is read by
--- nobody. dispatch_id is the fence that the receiver's token has.
+-- Attempts whose receiver has answered that it will call back, and has asked for more
+-- time since: until when they are to stay open. A row is no lease: it dies of age, and
+-- what is in it of an attempt that is over is read by nobody. dispatch_id is the fence
+-- that the receiver's token has.
 CREATE TABLE outbox.callbacks (
     job_id      bigint      NOT NULL,
     dispatch_id bigint      NOT NULL,
-    open_until  timestamptz,
-    held_as     bigint,
+    open_until  timestamptz NOT NULL,
     noted_at    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (job_id, dispatch_id)
 );

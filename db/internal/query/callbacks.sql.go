@@ -10,48 +10,13 @@ import (
 	"time"
 )
 
-const callbackFence = `-- name: CallbackFence :one
-
-SELECT j.dispatch_id, j.status, j.attempt_count, coalesce(c.held_as, 0)::bigint AS held_as
-FROM outbox.jobs AS j
-LEFT JOIN outbox.callbacks AS c ON c.job_id = j.id AND c.dispatch_id = $1::bigint
-WHERE j.id = $2::bigint
-`
-
-type CallbackFenceParams struct {
-	DispatchID int64
-	JobID      int64
-}
-
-type CallbackFenceRow struct {
-	DispatchID   *int64
-	Status       string
-	AttemptCount int32
-	HeldAs       int64
-}
-
-// Callbacks: what receivers say after they have answered. On the unpinned pool, and only
-// for attempts whose receiver has answered that it will call back.
-// Where an attempt stands whose token has this fence: held_as is the fence that its
-// worker has noted since. By jobs_pkey and callbacks_pkey.
-func (q *Queries) CallbackFence(ctx context.Context, arg CallbackFenceParams) (CallbackFenceRow, error) {
-	row := q.db.QueryRow(ctx, callbackFence, arg.DispatchID, arg.JobID)
-	var i CallbackFenceRow
-	err := row.Scan(
-		&i.DispatchID,
-		&i.Status,
-		&i.AttemptCount,
-		&i.HeldAs,
-	)
-	return i, err
-}
-
 const extendCallback = `-- name: ExtendCallback :one
 INSERT INTO outbox.callbacks AS c (job_id, dispatch_id, open_until)
 SELECT j.id, $1::bigint, now() + $2::bigint * interval '1 millisecond'
 FROM outbox.jobs AS j
 WHERE j.id = $3::bigint
-  AND j.dispatch_id = $4::bigint
+  AND (j.dispatch_id = $1::bigint
+    OR (SELECT d.moved_from[array_position(d.job_ids, j.id)] FROM outbox.dispatches AS d WHERE d.id = j.dispatch_id) = $1::bigint)
   AND j.status IN ('dispatched', 'running')
 ON CONFLICT (job_id, dispatch_id) DO UPDATE SET open_until = excluded.open_until
 RETURNING c.open_until
@@ -61,41 +26,16 @@ type ExtendCallbackParams struct {
 	DispatchID int64
 	LeaseMs    int64
 	JobID      int64
-	HeldAs     int64
 }
 
-// Keeps an attempt open for so long from now, if it is current under the fence that it
-// has now. By jobs_pkey.
-func (q *Queries) ExtendCallback(ctx context.Context, arg ExtendCallbackParams) (*time.Time, error) {
-	row := q.db.QueryRow(ctx, extendCallback,
-		arg.DispatchID,
-		arg.LeaseMs,
-		arg.JobID,
-		arg.HeldAs,
-	)
-	var open_until *time.Time
+// Keeps an attempt open for so long from now, if it is current: under the fence of its
+// token, or under the one to which its worker moved it, as the ledger says. By jobs_pkey
+// and dispatches_pkey.
+func (q *Queries) ExtendCallback(ctx context.Context, arg ExtendCallbackParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, extendCallback, arg.DispatchID, arg.LeaseMs, arg.JobID)
+	var open_until time.Time
 	err := row.Scan(&open_until)
 	return open_until, err
-}
-
-const noteHeld = `-- name: NoteHeld :exec
-INSERT INTO outbox.callbacks AS c (job_id, dispatch_id, held_as)
-SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[])
-ON CONFLICT (job_id, dispatch_id) DO UPDATE SET held_as = excluded.held_as
-WHERE c.held_as IS DISTINCT FROM excluded.held_as
-`
-
-type NoteHeldParams struct {
-	JobIDs      []int64
-	DispatchIDs []int64
-	HeldAs      []int64
-}
-
-// A worker tells under which fence it holds open attempts in Postgres, so that their
-// tokens go on.
-func (q *Queries) NoteHeld(ctx context.Context, arg NoteHeldParams) error {
-	_, err := q.db.Exec(ctx, noteHeld, arg.JobIDs, arg.DispatchIDs, arg.HeldAs)
-	return err
 }
 
 const openAttempts = `-- name: OpenAttempts :many
@@ -173,6 +113,7 @@ func (q *Queries) OpenAttempts(ctx context.Context, arg OpenAttemptsParams) ([]O
 }
 
 const pruneCallbacks = `-- name: PruneCallbacks :exec
+
 DELETE FROM outbox.callbacks AS c
 WHERE c.ctid = ANY (ARRAY(
     SELECT past.ctid
@@ -184,6 +125,8 @@ WHERE c.ctid = ANY (ARRAY(
 ))
 `
 
+// Callbacks: what receivers say after they have answered. On the unpinned pool, and only
+// for attempts whose receiver has answered that it will call back.
 // Forgets what is of long ago, whose tokens have expired. By callbacks_by_age.
 func (q *Queries) PruneCallbacks(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, pruneCallbacks)

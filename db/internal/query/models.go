@@ -50,8 +50,7 @@ type OutboxAudit struct {
 type OutboxCallback struct {
 	JobID      int64
 	DispatchID int64
-	OpenUntil  *time.Time
-	HeldAs     *int64
+	OpenUntil  time.Time
 	NotedAt    time.Time
 }
 
