@@ -44,7 +44,7 @@ type cell struct {
 func matrix() map[string]cell {
 	return map[string]cell{
 		"GET /livez": {open: true}, "GET /readyz": {open: true}, "GET /v1/openapi.json": {open: true}, "GET /v1/docs": {open: true},
-		"GET /ui": {open: true}, "GET /ui/*": {elsewhere: true}, "POST /ui/*": {elsewhere: true}, "GET /ui/stream": {elsewhere: true}, // the dashboard's TestBoundKeys_EveryPage
+		"GET /": {open: true}, "GET /ui": {open: true}, "GET /ui/*": {elsewhere: true}, "POST /ui/*": {elsewhere: true}, "GET /ui/stream": {elsewhere: true}, // the dashboard's TestBoundKeys_EveryPage
 		"POST /v1/callback/complete": {open: true}, "POST /v1/callback/fail": {open: true}, "POST /v1/callback/extend": {open: true}, // by an attempt's token
 		"GET /metrics": {}, "POST /v1/workers/:id/quiet": {},
 		"GET /v1/workers": {filtered: true}, "GET /v1/operations": {filtered: true},

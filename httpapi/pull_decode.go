@@ -133,7 +133,11 @@ func errorOf(raw []byte) (string, error) {
 		return true, err
 	})
 	if len(d.faults) > 0 {
-		return "", &wrongValueError{faultInvalid, "must be an object with message and, if wanted, type, both strings: " + d.faults[0].Detail}
+		text := "must be an object with message and, if wanted, type, both strings"
+		if d.faults[0].Field != "" { // else it is no object
+			text += ": " + d.faults[0].Detail
+		}
+		return "", &wrongValueError{faultInvalid, text}
 	}
 	if kind != "" {
 		message = kind + ": " + message

@@ -61,6 +61,7 @@ func routeAccess() map[route]access {
 		{get, routeUI}:     {scope: job.ScopeAdmin, own: true},
 		{post, routeUI}:    {scope: job.ScopeAdmin, own: true},
 		{get, routeUIBare}: {scope: job.ScopeAdmin, own: true},
+		{get, routeRoot}:   {scope: job.ScopeAdmin, own: true},
 		{get, routeStream}: {scope: job.ScopeAdmin, own: true},
 
 		{get, "/v1/jobs"}:                 reads,

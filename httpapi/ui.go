@@ -11,6 +11,7 @@ import (
 const (
 	routeUI     = "/ui/*"
 	routeUIBare = "/ui"
+	routeRoot   = "/"
 	routeStream = "/ui/stream"
 )
 
@@ -21,7 +22,9 @@ func (s *Server) routesUI(e *echo.Echo) {
 		e.Add(method, routeUI, h)
 	}
 	e.GET(routeStream, h)
-	e.GET(routeUIBare, func(c echo.Context) error { return c.Redirect(http.StatusPermanentRedirect, "/ui/") })
+	for _, bare := range []string{routeRoot, routeUIBare} {
+		e.GET(bare, func(c echo.Context) error { return c.Redirect(http.StatusPermanentRedirect, "/ui/") })
+	}
 }
 
 // ownsDoor reports whether a route finds out by itself who asks. Without keys whoever

@@ -37,6 +37,7 @@ func TestUI_HasADoorOfItsOwn(t *testing.T) {
 		{"with keys", []string{key}, withUI, "jobs.example.com", "GET", "/ui/jobs/1", 200, "GET /ui/jobs/1"},
 		{"a post with keys", []string{key}, withUI, "jobs.example.com", "POST", "/ui/jobs/1/cancel", 200, "POST /ui/jobs/1/cancel"},
 		{"the stream with keys", []string{key}, withUI, "jobs.example.com", "GET", "/ui/stream", 200, "GET /ui/stream"},
+		{"of the server itself", []string{key}, withUI, "jobs.example.com", "GET", "/", 308, ""},
 		{"without a slash", []string{key}, withUI, "jobs.example.com", "GET", "/ui", 308, ""},
 		{"the API with keys", []string{key}, withUI, "jobs.example.com", "GET", "/v1/queues", 401, ""},
 		{"beside it", []string{key}, withUI, "jobs.example.com", "GET", "/uix", 401, ""},
