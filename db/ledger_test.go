@@ -174,6 +174,34 @@ func TestSweep_Shortens(t *testing.T) {
 	}
 }
 
+// What a row of a hold says of the dispatches that its jobs had stays with the jobs.
+func TestSweep_ShortensWhatWasMoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(21)
+	var refs []job.Ref
+	for range 21 {
+		refs = append(refs, w.claim(1).Refs()...)
+	}
+	w.holdRefs(far, time.Minute, refs...)
+	var over []job.Ref
+	for i, r := range refs {
+		if i != 13 && i != 19 {
+			over = append(over, job.Ref{ID: r.ID, DispatchID: far})
+		}
+	}
+	w.reconcile(job.Succeeded, 0, over...)
+	w.exec("UPDATE outbox.dispatches SET created_at = created_at - interval '61 seconds'")
+	if s := w.sweep(job.Cursor{}); s.Shortened != 1 {
+		t.Fatalf("Sweep = %+v, want one shortened", s)
+	}
+	for _, i := range []int{13, 19} {
+		if s, err := w.LeaseStanding(t.Context(), refs[i]); err != nil || !s.Current() || !s.Moved {
+			t.Errorf("LeaseStanding of job %d = %+v, %v, want it to be found by the dispatch it had", refs[i].ID, s, err)
+		}
+	}
+}
+
 // Long-running jobs at the head of the ledger do not hide what is behind them.
 func TestSweep_GoesOnBehindLongRunningRows(t *testing.T) {
 	t.Parallel()

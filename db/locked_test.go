@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,7 +69,8 @@ func TestTakeBackHeld_LockedJobKeepsItsRow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ids := w.insert(3)
-	w.holdRefs(far, time.Millisecond, w.claim(3).Refs()...)
+	refs := slices.Concat(w.claim(1).Refs(), w.claim(1).Refs(), w.claim(1).Refs())
+	w.holdRefs(far, time.Millisecond, refs...)
 	w.until("the lease to end", "SELECT lease_until < now() FROM outbox.dispatches WHERE id = $1", far)
 	locker, taking := w.begun(), w.begun()
 	w.in(locker, "SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE", ids[1])
@@ -90,6 +92,9 @@ func TestTakeBackHeld_LockedJobKeepsItsRow(t *testing.T) {
 	}
 	if got, want := get[[]int64](w, "SELECT job_ids FROM outbox.dispatches WHERE id = $1", far), ids[1:2]; !cmp.Equal(got, want) {
 		t.Errorf("jobs in the ledger row = %v, want %v", got, want)
+	}
+	if s, err := w.LeaseStanding(t.Context(), refs[1]); err != nil || !s.Ours || !s.Moved {
+		t.Errorf("LeaseStanding of what is left = %+v, %v, want it to be found by the dispatch it had", s, err)
 	}
 	for _, id := range []int64{ids[0], ids[2]} {
 		if got := w.traces(id); got.Status != job.Queued || got.Ready != 1 || got.LostCount != 1 {

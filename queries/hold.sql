@@ -111,7 +111,10 @@ gone AS (
 ),
 kept AS (
     UPDATE outbox.dispatches AS d
-    SET job_ids = ARRAY(SELECT locked.id FROM locked WHERE locked.dispatch_id = d.id)
+    SET job_ids = ARRAY(SELECT locked.id FROM locked WHERE locked.dispatch_id = d.id ORDER BY locked.id),
+        moved_from = CASE WHEN d.moved_from IS NOT NULL THEN ARRAY(
+            SELECT d.moved_from[array_position(d.job_ids, locked.id)] FROM locked WHERE locked.dispatch_id = d.id ORDER BY locked.id
+        ) END
     WHERE d.id = ANY (ARRAY(SELECT locked.dispatch_id FROM locked))
 ),
 back AS (

@@ -44,9 +44,9 @@ WITH open AS (
         unnest($3::bigint[]) AS held_as, unnest($4::integer[]) AS attempt_count
 )
 SELECT open.job_id::bigint AS job_id, open.dispatch_id::bigint AS dispatch_id,
-    coalesce(j.dispatch_id = open.held_as AND j.status IN ('dispatched', 'running'), false)::boolean AS is_open,
+    coalesce(its.dispatch AND j.status IN ('dispatched', 'running'), false)::boolean AS is_open,
     (CASE
-        WHEN j.dispatch_id = open.held_as AND j.status IN ('completed', 'dead', 'cancelled') THEN j.status
+        WHEN its.dispatch AND j.status IN ('completed', 'dead', 'cancelled') THEN j.status
         WHEN t.outcome = 'fail' THEN 'queued'
         WHEN t.outcome = 'discard' THEN 'dead'
         WHEN t.outcome = 'cancel' THEN 'cancelled'
@@ -56,6 +56,10 @@ SELECT open.job_id::bigint AS job_id, open.dispatch_id::bigint AS dispatch_id,
     coalesce((extract(epoch FROM c.open_until - clock_timestamp()) * 1000)::bigint, 0)::bigint AS left_ms
 FROM open
 LEFT JOIN outbox.jobs AS j ON j.id = open.job_id
+LEFT JOIN LATERAL (
+    SELECT j.dispatch_id IN (open.dispatch_id, open.held_as) OR coalesce(
+        (SELECT d.moved_from[array_position(d.job_ids, j.id)] FROM outbox.dispatches AS d WHERE d.id = j.dispatch_id) = open.dispatch_id, false) AS dispatch
+) AS its ON true
 LEFT JOIN outbox.attempts AS t ON t.job_id = open.job_id AND t.attempt_count = open.attempt_count
 LEFT JOIN outbox.callbacks AS c ON c.job_id = open.job_id AND c.dispatch_id = open.dispatch_id
 `
@@ -77,9 +81,10 @@ type OpenAttemptsRow struct {
 }
 
 // What became of attempts that are open, each asked for by the fence of its token and
-// the one it has now. ended is what its outcome made of the job, ” when that is not
+// the one that its worker has for it: the ledger may know a later one, whose answer is on
+// its way to the worker. ended is what its outcome made of the job, ” when that is not
 // known: it was taken back. A job that has failed may be on its way again already, so
-// the record of the attempt is asked. By jobs_pkey, attempts_pkey and callbacks_pkey.
+// the record of the attempt is asked. By jobs_pkey, dispatches_pkey, attempts_pkey and callbacks_pkey.
 func (q *Queries) OpenAttempts(ctx context.Context, arg OpenAttemptsParams) ([]OpenAttemptsRow, error) {
 	rows, err := q.db.Query(ctx, openAttempts,
 		arg.JobIDs,
