@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -108,7 +109,8 @@ func (p *permits) try(ctx context.Context, id string, l job.PushLimits) (ok bool
 			}
 			return ok, wait
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil { // Redis may have counted it all the same
+			p.giveBack(ctx, id)
 			return false, 0
 		}
 		p.blinded(ctx, err)
@@ -167,16 +169,20 @@ func (p *permits) leave(ctx context.Context, id string) {
 	blind := time.Now().Before(p.blind)
 	p.mu.Unlock()
 	if !blind {
-		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), permitTime)
-		defer stop()
-		if err := p.shared.GiveBack(ctx, p.queue, id); err != nil {
-			p.blinded(ctx, err)
-		}
+		p.giveBack(ctx, id)
 	}
 	p.mu.Lock()
 	close(p.news)
 	p.news = make(chan struct{})
 	p.mu.Unlock()
+}
+
+func (p *permits) giveBack(ctx context.Context, id string) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), permitTime)
+	defer stop()
+	if err := p.shared.GiveBack(ctx, p.queue, id); err != nil {
+		p.blinded(ctx, err)
+	}
 }
 
 // attend keeps the permits alive until ctx ends.
@@ -210,8 +216,12 @@ func (p *permits) renew(ctx context.Context) bool {
 		return false
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.place, p.of, p.blind = place, of, time.Time{}
 	p.tell(of)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return p.held[id] })
+	p.mu.Unlock()
+	for _, id := range ids { // it was given back meanwhile, and perhaps before this renewed it
+		p.giveBack(ctx, id)
+	}
 	return true
 }

@@ -19,6 +19,8 @@ type ledger struct {
 	held      map[string]bool
 	place, of int
 	calls     int
+	meanwhile func() // called before Attend counts; nil: nothing
+	late      func() // called once Permit has counted, whose answer does not come then; nil: it comes
 }
 
 func (l *ledger) Permit(_ context.Context, _, id string, limits job.PushLimits) (bool, time.Duration, error) {
@@ -32,6 +34,10 @@ func (l *ledger) Permit(_ context.Context, _, id string, limits job.PushLimits) 
 		return false, 0, nil
 	}
 	l.held[id] = true
+	if l.late != nil {
+		l.late()
+		return false, 0, job.ErrUnavailable
+	}
 	return true, 0, nil
 }
 
@@ -46,6 +52,9 @@ func (l *ledger) GiveBack(_ context.Context, _, id string) error {
 }
 
 func (l *ledger) Attend(_ context.Context, _, _ string, _ time.Duration, ids []string) (int, int, error) {
+	if l.meanwhile != nil {
+		l.meanwhile()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.away {
@@ -198,4 +207,32 @@ func TestShareOf_AddsUp(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A permit that is given back while another call renews it, or whose request was given up
+// before Redis answered, takes no place that nobody has.
+func TestPermits_NoneIsLeft(t *testing.T) {
+	always := func() (job.PushLimits, bool) { return job.PushLimits{MaxInFlight: 1}, true }
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{held: map[string]bool{}, of: 1}
+		p := newPermits(l, "q", "a", slog.New(slog.DiscardHandler), func(int) {})
+		id, err := p.enter(t.Context(), always)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.meanwhile = func() { p.leave(t.Context(), id) }
+		p.renew(t.Context())
+		if len(l.held) != 0 {
+			t.Errorf("Redis counts %v, given back while it was renewed", l.held)
+		}
+		clear(l.held)
+		ctx, cancel := context.WithCancel(t.Context())
+		l.late = cancel
+		if id, err := p.enter(ctx, always); err == nil {
+			t.Errorf("enter = %q, want an error", id)
+		}
+		if len(l.held) != 0 {
+			t.Errorf("Redis counts %v, of a request that was given up", l.held)
+		}
+	})
 }

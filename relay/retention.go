@@ -138,6 +138,7 @@ func (r *Relay) prune(ctx context.Context) error {
 // another relay is pruning.
 func (r *Relay) pruneBehind(ctx context.Context, p *pruning, every, most time.Duration) (got bool, err error) {
 	p.pause = max(every, min(p.pause, most))
+	last := p.round
 	switch {
 	case p.round.IsZero(): // the front itself comes from 0
 		p.round = time.Now()
@@ -151,6 +152,9 @@ func (r *Relay) pruneBehind(ctx context.Context, p *pruning, every, most time.Du
 	for n := 0; n < pruneMost && spent < pruneBehind; n++ {
 		d, took, err := r.pruneSlice(ctx, &p.behind, p.front.at, 0)
 		if err != nil || !d.Got {
+			if p.behind.at == 0 { // it has not begun: the next turn tries again
+				p.round = last
+			}
 			return false, err
 		}
 		p.seen, p.deleted = p.seen+d.Seen, p.deleted+d.Deleted

@@ -362,3 +362,23 @@ func TestPrune_RoundsThatFindLittleBeginLater(t *testing.T) {
 		}
 	})
 }
+
+// A round that another relay's pruning kept from beginning begins with the next turn, not
+// a whole pause later.
+func TestPrune_RoundThatCouldNotBeginIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakePast{}
+		f.add(100, job.Dead, 20*day, 20*day)
+		r := pruner(t, f, relay.Options{Retention: 7 * day, RetentionDead: 90 * day})
+		turn(t, r)
+		<-time.After(2 * day) // longer than any pause
+		f.busy = true
+		turn(t, r)
+		f.busy, f.slices = false, nil
+		turn(t, r)
+		if len(f.slices) == 0 || f.slices[0].AfterID != 0 || f.slices[0].Young != 0 {
+			t.Errorf("the turn after it asked for %+v, want the round to begin", f.slices)
+		}
+	})
+}
