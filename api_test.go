@@ -156,6 +156,10 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 		}
 		return v.ID.String()
 	}
+	elsewhere := []string{ // other tests have these
+		"insertJob 202", "insertJob 503", "insertJobs 202", "insertJobs 503", "getJob 304", "getSpooled 200", "readyz 503", "cancelJob 404", "redriveJob 404", "getOperation 304",
+		"leaseJobs 200", "ackLease 200", "nackLease 200", "extendLease 200", "releaseLease 200", "settleLeases 200", "beatLeases 200", "exportEvents 429",
+	}
 	const (
 		jobs, one, queue = "/v1/jobs", "/v1/jobs/{id}", "/v1/queues/{name}"
 		batch, spooled   = "/v1/jobs/batch", "/v1/spool/{id}"
@@ -221,14 +225,18 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 		t.Errorf("the audit = %s, want the changes that were made", lines)
 	}
 	c.callBulk()
+	for _, verb := range []string{"complete", "fail", "extend"} {
+		at := "/v1/callback/" + verb
+		c.call(verb+"Callback", "POST", at, at, `{}`, 401)
+		elsewhere = append(elsewhere, verb+"Callback 200", verb+"Callback 409", verb+"Callback 429")
+	}
 	c.call("getSpooled", "GET", spooled, "/v1/spool/5b0c0000-0000-4000-8000-000000000000", "", 404)
 	c.call("livez", "GET", "/livez", "/livez", "", 200)
 	c.call("readyz", "GET", "/readyz", "/readyz", "", 200)
 	c.call("getMetrics", "GET", "/metrics", "/metrics", "", 200)
 	c.call("getOpenAPI", "GET", "/v1/openapi.json", "/v1/openapi.json", "", 200)
 	c.call("getDocs", "GET", "/v1/docs", "/v1/docs", "", 200)
-	c.sawAll("insertJob 202", "insertJob 503", "insertJobs 202", "insertJobs 503", "getJob 304", "getSpooled 200", "readyz 503", "cancelJob 404", "redriveJob 404", "getOperation 304",
-		"leaseJobs 200", "ackLease 200", "nackLease 200", "extendLease 200", "releaseLease 200", "settleLeases 200", "beatLeases 200")
+	c.sawAll(elsewhere...)
 }
 
 // sawAll checks that every answer of the document was given, but for those that other

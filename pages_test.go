@@ -44,7 +44,7 @@ func TestPages_RoutesAndVariablesExist(t *testing.T) {
 	}
 	known := []string{ // what others read
 		"ROOKERY_URL", "ROOKERY_KEY", "ROOKERY_KEYS", // examples
-		"ROOKERY_OWNER_PASSWORD", "ROOKERY_SERVE_PASSWORD", "ROOKERY_WORKER_PASSWORD", // deploy/postgres/roles.sql
+		"ROOKERY_OWNER_PASSWORD", "ROOKERY_SERVE_PASSWORD", "ROOKERY_WORKER_PASSWORD", "ROOKERY_PUSH_PASSWORD", // deploy/postgres/roles.sql
 		"ROOKERY_QUEUE", "ROOKERY_PROGRAM", "ROOKERY_CONCURRENCY", // deploy/systemd
 		"ROOKERY_FLAT_CUTS", // test/e2e
 	}

@@ -18,10 +18,13 @@ import (
 // in which order it is called.
 type diary struct {
 	relay.Store // nothing else is called
+	t           *testing.T
+	gate        *fakeGate
 
 	mu      sync.Mutex
 	lastID  int64
 	epochs  map[string]int64
+	nextIn  []time.Duration // what the next surveys say; then never
 	waiting map[string][]job.Envelope
 	calls   []string
 }
@@ -47,6 +50,9 @@ func (d *diary) Survey(context.Context, time.Time, []string) (job.Survey, error)
 	defer d.mu.Unlock()
 	d.calls = append(d.calls, "survey")
 	s := job.Survey{NextIn: job.Never}
+	if len(d.nextIn) > 0 {
+		s.NextIn, d.nextIn = d.nextIn[0], d.nextIn[1:]
+	}
 	for queue, jobs := range d.waiting {
 		if len(jobs) > 0 {
 			s.Queues = append(s.Queues, queue)
@@ -95,34 +101,66 @@ func (d *diary) BeginEpoch(_ context.Context, name string, seen, _ int64) (epoch
 	return seen + 1, false, true, nil
 }
 
+// newDiary has a relay's dispatch loop run on it, which has looked around once.
+func newDiary(t *testing.T) *diary {
+	t.Helper()
+	d := &diary{t: t, epochs: map[string]int64{}, waiting: map[string][]job.Envelope{}, gate: newGate()}
+	r, err := relay.New(d, newFakeWindow(), d.gate.source(), relay.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = r.DispatchLoop(t.Context()) }()
+	synctest.Wait()
+	d.read()
+	return d
+}
+
+// wake commits a job.
+func (d *diary) wake(queue string) {
+	commit := d.gate.produce()
+	d.insert(queue)
+	commit()
+}
+
+// expect compares what was called since it was last read.
+func (d *diary) expect(what string, want ...string) {
+	d.t.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(want, d.read()); diff != "" {
+		d.t.Errorf("%s, the store is called otherwise (-want +got):\n%s", what, diff)
+	}
+}
+
+// A timer wakes the relay when the next scheduled job falls due, to the millisecond, and
+// not the poll, once a second.
+func TestScheduled_LooksWhenTheNextIsDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDiary(t)
+		d.nextIn = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond}
+		d.wake("q")
+		d.expect("at a wake", "survey", "claim q")
+		<-time.After(299 * time.Millisecond)
+		d.expect("before a job is due")
+		<-time.After(time.Millisecond)
+		d.expect("when it is due", "survey")
+		<-time.After(700 * time.Millisecond)
+		d.expect("when the next is due", "survey")
+		<-time.After(999 * time.Millisecond)
+		d.expect("with none to come")
+		<-time.After(time.Millisecond)
+		d.expect("at the poll", "survey")
+	})
+}
+
 // When the last wakes were for one queue, its jobs do not wait for a survey; and what else
 // the next wake is for is found all the same. A clock that stands still keeps the
 // relay from going hot, and every survey from counting as slow.
 func TestWake_UsualQueueIsTriedFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := &diary{epochs: map[string]int64{}, waiting: map[string][]job.Envelope{}}
-		g := newGate()
-		r, err := relay.New(d, newFakeWindow(), g.source(), relay.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { _ = r.DispatchLoop(t.Context()) }()
-		synctest.Wait()
-		d.read()
-		expect := func(what string, want ...string) {
-			t.Helper()
-			synctest.Wait()
-			if diff := cmp.Diff(want, d.read()); diff != "" {
-				t.Errorf("%s, the store is called otherwise (-want +got):\n%s", what, diff)
-			}
-		}
-		wake := func(queue string) {
-			commit := g.produce()
-			d.insert(queue)
-			commit()
-		}
-
+		d := newDiary(t)
+		wake, expect := d.wake, d.expect
 		wake("q")
 		expect("at the first wake for q", "survey", "claim q")
 		for range 8 {
