@@ -75,8 +75,10 @@ func TestQuiet_BySignal(t *testing.T) {
 		if !m.isQuiet() {
 			t.Error("Postgres does not know that the worker is quiet")
 		}
-		if m.order(true); m.process.Life == 0 || m.process.Life == newLife() {
-			t.Errorf("the worker's life is %d, want a number of its own: what it is told is not for the next", m.process.Life)
+		m.order(true)
+		var life int64
+		if r.set(func(m *memory) { life = m.process.Life }); life == 0 || life == newLife() {
+			t.Errorf("the worker's life is %d, want a number of its own: what it is told is not for the next", life)
 		}
 		r.sleep(5 * job.Beat)
 		r.wantOutcome(1, "")
