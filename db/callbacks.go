@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,12 +12,34 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
+// pruneEvery is how often a process looks for old rows of outbox.callbacks, if it extends.
+const pruneEvery = time.Minute
+
+// pruning says when that was.
+type pruning struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+// due reports whether to prune now: to one of those who ask, once in pruneEvery.
+func (p *pruning) due(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.at.IsZero() && now.Sub(p.at) < pruneEvery {
+		return false
+	}
+	p.at = now
+	return true
+}
+
 // ExtendCallback keeps the attempt whose token has the fence of issued open for d from
 // now, and returns until when. [job.ErrLeaseLost]: it is over.
 func (s *Store) ExtendCallback(ctx context.Context, issued job.Ref, d time.Duration) (until time.Time, err error) {
 	err = s.seeing(ctx, "extend callback", func(q *query.Queries) error {
-		if err := q.PruneCallbacks(ctx); err != nil {
-			return err
+		if s.pruned.due(time.Now()) {
+			if err := q.PruneCallbacks(ctx); err != nil {
+				return err // the receiver asks again, and the next minute prunes
+			}
 		}
 		at, err := q.ExtendCallback(ctx, query.ExtendCallbackParams{
 			JobID: issued.ID, DispatchID: issued.DispatchID, LeaseMs: d.Milliseconds(),

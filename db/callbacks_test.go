@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -117,19 +118,30 @@ func TestOpenAttempts_SayWhatBecameOfThem(t *testing.T) {
 	}
 }
 
-// Rows die of age, with the next extension.
+// Rows die of age, with an extension: with the first one, and once in a minute then.
 func TestExtendCallback_ForgetsOldRows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ref := w.out()
-	w.exec(`INSERT INTO outbox.callbacks (job_id, dispatch_id, open_until, noted_at)
-		SELECT n, n, now(), now() - CASE WHEN n <= 1000150 THEN interval '26 hours' ELSE interval '24 hours' END FROM generate_series(1000001, 1000200) AS n`)
-	for range 2 { // 100 at a time
+	rows := func(from, n int, age string) {
+		w.exec(fmt.Sprintf(`INSERT INTO outbox.callbacks (job_id, dispatch_id, open_until, noted_at)
+			SELECT n, n, now(), now() - interval '%s' FROM generate_series(%d, %d) AS n`, age, from, from+n-1))
+	}
+	extend := func(what string, want int) {
+		t.Helper()
 		if _, err := w.ExtendCallback(t.Context(), ref, time.Minute); err != nil {
 			t.Fatal(err)
 		}
+		if n := get[int](w, "SELECT count(*) FROM outbox.callbacks"); n != want {
+			t.Errorf("%s: %d rows are left, want %d", what, n, want)
+		}
 	}
-	if n := get[int](w, "SELECT count(*) FROM outbox.callbacks"); n != 51 {
-		t.Errorf("%d rows are left, want the 50 that are young, and the attempt's", n)
-	}
+	rows(1_000_001, 150, "26 hours")
+	rows(2_000_001, 50, "24 hours")
+	extend("the first extension", 51) // the young ones, and the attempt's
+	rows(1_000_001, 150, "26 hours")
+	w.PrunedCallbacks(time.Hour) // ahead, however slow the machine is
+	extend("within the minute", 201)
+	w.PrunedCallbacks(-time.Minute)
+	extend("a minute later", 51)
 }

@@ -60,6 +60,7 @@ type Store struct {
 	log    *slog.Logger
 	limit  time.Duration // of every call
 	pooled atomic.Bool   // a pooler stands between us and Postgres
+	pruned pruning       // of outbox.callbacks
 
 	failpoint func(string)
 }

@@ -17,3 +17,10 @@ func Widen(near uint64, xid uint32) uint64 { return widen(near, xid) }
 
 // NextSlice is nextSlice.
 func NextSlice(slice, looked, shown, want int) int { return nextSlice(slice, looked, shown, want) }
+
+// PrunedCallbacks has outbox.callbacks pruned last so long from now; negative: ago.
+func (s *Store) PrunedCallbacks(d time.Duration) {
+	s.pruned.mu.Lock()
+	defer s.pruned.mu.Unlock()
+	s.pruned.at = time.Now().Add(d)
+}

@@ -3,8 +3,10 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -40,7 +42,8 @@ func (s *Server) callbackRoutes(e *echo.Echo) {
 }
 
 // callback serves what is said by verb. The token comes first: a stranger's body is not
-// read.
+// read. It is good for a day, also when its attempt is over, and needs no key: so each
+// attempt has a rate of its own.
 func (s *Server) callback(verb job.LeaseVerb) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.o.ReadOnly {
@@ -55,6 +58,10 @@ func (s *Server) callback(verb job.LeaseVerb) echo.HandlerFunc {
 		back, err := s.o.Callbacks.Open(ctx, tokenOf(c.Request()))
 		if err != nil {
 			return callbackProblem(err)
+		}
+		// After Open: only who has a token gets a bucket.
+		if wait := s.calls.take(fmt.Sprintf("%d/%d", back.Ref.ID, back.Ref.DispatchID), time.Now()); wait > 0 {
+			return tooMany(fmt.Sprintf("%d callbacks a second may come about one attempt", callbackRate), wait)
 		}
 		if verb != job.LeaseAck || c.Request().ContentLength != 0 { // -1 where only reading tells
 			if r.body, err = readBody(c.Response(), c.Request(), maxCallbackBody); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-const goodToken = "good"
+const goodToken, otherToken = "good", "other"
 
 // fakeCallbacks knows one token, and keeps what it was told.
 type fakeCallbacks struct {
@@ -25,14 +25,17 @@ type fakeCallbacks struct {
 var anAttempt = job.Callback{QueueName: "q", Ref: job.Ref{ID: 1, DispatchID: 2}, AttemptCount: 3}
 
 func (f *fakeCallbacks) Open(_ context.Context, token string) (job.Callback, error) {
-	if token != goodToken {
-		return job.Callback{}, fmt.Errorf("open: %w", job.ErrCallbackToken)
+	switch token {
+	case goodToken:
+		return anAttempt, nil
+	case otherToken:
+		return job.Callback{QueueName: "q", Ref: job.Ref{ID: 1, DispatchID: 3}, AttemptCount: 4}, nil
 	}
-	return anAttempt, nil
+	return job.Callback{}, fmt.Errorf("open: %w", job.ErrCallbackToken)
 }
 
 func (f *fakeCallbacks) Settle(_ context.Context, c job.Callback, op job.LeaseOp) (job.LeaseResult, error) {
-	if c != anAttempt {
+	if c != anAttempt && c.Ref.DispatchID != 3 {
 		return job.LeaseResult{}, fmt.Errorf("settles %+v", c)
 	}
 	f.ops = append(f.ops, op)
@@ -119,4 +122,33 @@ func TestCallback_ErrorsAreProblems(t *testing.T) {
 		s := newServer(t, &fakeJobs{}, Options{Callbacks: &fakeCallbacks{err: fmt.Errorf("settle: %w", c.err)}})
 		wantProblem(t, callBack(s, "complete", "Bearer "+goodToken, ""), c.status, c.code)
 	}
+}
+
+// Whoever has a token may say so much about its attempt, and takes nothing from others.
+func TestCallback_HasARateOfItsAttempt(t *testing.T) {
+	t.Parallel()
+	f := &fakeCallbacks{}
+	s := newServer(t, &fakeJobs{}, Options{Callbacks: f})
+	const flood = 1000
+	began, refused := time.Now(), 0
+	for range flood {
+		w := callBack(s, "extend", "Bearer "+goodToken, `{"lease":"30s"}`)
+		switch w.Code {
+		case http.StatusOK:
+		case http.StatusTooManyRequests:
+			if refused++; w.Header().Get("Retry-After") != "1" {
+				t.Fatalf("Retry-After = %q, want 1", w.Header().Get("Retry-After"))
+			}
+			wantProblem(t, w, http.StatusTooManyRequests, codeRateLimited)
+		default:
+			t.Fatalf("extend = %d %s", w.Code, w.Body)
+		}
+	}
+	if most := callbackBurst + 1 + int(callbackRate*time.Since(began).Seconds()); len(f.ops) < callbackBurst || len(f.ops) > most || len(f.ops)+refused != flood {
+		t.Errorf("%d of %d were let through, want %d to %d", len(f.ops), flood, callbackBurst, most)
+	}
+	if w := callBack(s, "complete", "Bearer "+otherToken, ""); w.Code != http.StatusOK {
+		t.Errorf("complete of another attempt = %d, want 200", w.Code)
+	}
+	wantProblem(t, callBack(s, "extend", "Bearer bad", `{"lease":"30s"}`), http.StatusUnauthorized, codeUnauthorized)
 }

@@ -13,6 +13,8 @@ import (
 const (
 	DefaultRate = 1_000 // requests a second of each key that people made; a second's worth may come at once
 
+	callbackRate  = 5      // callbacks a second about one attempt, by whoever has its token
+	callbackBurst = 20     // that may come at once
 	strangerRate  = 1      // unknown keys a second from one address
 	strangerBurst = 20     // that may come at once
 	maxBuckets    = 10_000 // addresses or keys that have a bucket of their own

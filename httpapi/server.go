@@ -54,6 +54,7 @@ type Server struct {
 	guard   *guard
 	gate    gate
 	rates   *limiter     // of keys that people made; nil: none
+	calls   *limiter     // of attempts whose receivers call back
 	cert    *certificate // nil: no TLS
 	health  *health
 	detour  detour
@@ -92,6 +93,7 @@ func New(jobs Jobs, o Options) (*Server, error) {
 		log:    o.Logger,
 		m:      m,
 		guard:  newGuard(o),
+		calls:  newLimiter(callbackRate, callbackBurst),
 		health: &health{checks: o.Checks, log: o.Logger},
 	}
 	s.operate = make(chan struct{}, 1) // 1: one word is enough for any number

@@ -2,14 +2,16 @@
 -- for attempts whose receiver has answered that it will call back.
 
 -- name: PruneCallbacks :exec
--- Forgets what is of long ago, whose tokens have expired. By callbacks_by_age.
+-- Forgets what is of long ago, whose tokens have expired. Each process does so once a
+-- minute while somebody extends: 10,000 are more than it can have let in since. By
+-- callbacks_by_age.
 DELETE FROM outbox.callbacks AS c
 WHERE c.ctid = ANY (ARRAY(
     SELECT past.ctid
     FROM outbox.callbacks AS past
     WHERE past.noted_at < now() - interval '25 hours'
     ORDER BY past.noted_at
-    LIMIT 100
+    LIMIT 10000
     FOR UPDATE SKIP LOCKED
 ));
 

@@ -125,14 +125,16 @@ WHERE c.ctid = ANY (ARRAY(
     FROM outbox.callbacks AS past
     WHERE past.noted_at < now() - interval '25 hours'
     ORDER BY past.noted_at
-    LIMIT 100
+    LIMIT 10000
     FOR UPDATE SKIP LOCKED
 ))
 `
 
 // Callbacks: what receivers say after they have answered. On the unpinned pool, and only
 // for attempts whose receiver has answered that it will call back.
-// Forgets what is of long ago, whose tokens have expired. By callbacks_by_age.
+// Forgets what is of long ago, whose tokens have expired. Each process does so once a
+// minute while somebody extends: 10,000 are more than it can have let in since. By
+// callbacks_by_age.
 func (q *Queries) PruneCallbacks(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, pruneCallbacks)
 	return err
