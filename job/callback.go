@@ -63,13 +63,25 @@ func (c Callback) claims() []byte {
 	return append(b, c.QueueName...)
 }
 
-// OpenCallback reads what [Callback.Token] has written. The error is [ErrCallbackToken].
-func OpenCallback(keys []SealKey, token string, now time.Time) (Callback, error) {
+// IsCallbackToken reports whether a token is written like those of [Callback.Token]:
+// whether it is one, [OpenCallback] says.
+func IsCallbackToken(token string) bool {
+	_, ok := callbackBytes(token)
+	return ok
+}
+
+func callbackBytes(token string) (b []byte, ok bool) {
 	if len(token) > base64.RawURLEncoding.EncodedLen(maxCallback) {
-		return Callback{}, ErrCallbackToken
+		return nil, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) < callbackHead+1+callbackMAC || b[0] != callbackVersion {
+	return b, err == nil && len(b) >= callbackHead+1+callbackMAC && b[0] == callbackVersion
+}
+
+// OpenCallback reads what [Callback.Token] has written. The error is [ErrCallbackToken].
+func OpenCallback(keys []SealKey, token string, now time.Time) (Callback, error) {
+	b, ok := callbackBytes(token)
+	if !ok {
 		return Callback{}, ErrCallbackToken
 	}
 	claims, mac := b[:len(b)-callbackMAC], b[len(b)-callbackMAC:]

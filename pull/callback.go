@@ -30,6 +30,9 @@ func NewCallbacks(hub *Hub, store CallbackStore) *Callbacks { return &Callbacks{
 // Open reads a token. Errors: [job.ErrCallbackToken], and that of Postgres, when tokens
 // cannot be read without it.
 func (c *Callbacks) Open(ctx context.Context, token string) (job.Callback, error) {
+	if !job.IsCallbackToken(token) {
+		return job.Callback{}, job.ErrCallbackToken // a stranger's: no question of Postgres'
+	}
 	keys, err := c.hub.keys.get(ctx)
 	if err != nil {
 		return job.Callback{}, fmt.Errorf("open callback: %w", err)

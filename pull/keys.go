@@ -7,8 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"sync"
-	"time"
 
 	"github.com/penguinmails/rookery/job"
 )
@@ -25,39 +23,14 @@ const (
 	tokenBytes   = 16
 )
 
-// How long keys are used before they are read again: shorter than the minute in which a
-// new one does not sign yet.
-const keysFor = 20 * time.Second
-
 // keyring keeps the seal keys.
 type keyring struct {
 	read func(context.Context) ([]job.SealKey, error)
-
-	mu   sync.Mutex
-	keys []job.SealKey
-	at   time.Time
+	kept job.Keyring
 }
 
 // get returns the keys. While Postgres is away the ones from before go on.
-func (k *keyring) get(ctx context.Context) ([]job.SealKey, error) {
-	k.mu.Lock()
-	keys, at := k.keys, k.at
-	k.mu.Unlock()
-	if keys != nil && time.Since(at) < keysFor {
-		return keys, nil
-	}
-	fresh, err := k.read(ctx)
-	if err != nil {
-		if keys != nil {
-			return keys, nil
-		}
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.keys, k.at = fresh, time.Now()
-	return fresh, nil
-}
+func (k *keyring) get(ctx context.Context) ([]job.SealKey, error) { return k.kept.Get(ctx, k.read) }
 
 // sign returns the token of a lease.
 func (k *keyring) sign(keys []job.SealKey, id string) (string, error) {
@@ -71,13 +44,13 @@ func (k *keyring) sign(keys []job.SealKey, id string) (string, error) {
 
 // opens reports whether one of the servers has given the token for that lease.
 func (k *keyring) opens(ctx context.Context, l job.LeaseKey) (bool, error) {
+	given, err := base64.RawURLEncoding.DecodeString(l.Token)
+	if err != nil || len(given) != tokenBytes {
+		return false, nil // no server wrote this
+	}
 	keys, err := k.get(ctx)
 	if err != nil {
 		return false, err
-	}
-	given, err := base64.RawURLEncoding.DecodeString(l.Token)
-	if err != nil {
-		return false, nil // no server wrote this
 	}
 	ok := 0
 	for _, key := range keys {

@@ -17,10 +17,8 @@ import (
 // CallbackPath is where the API takes what receivers say later.
 const CallbackPath = "/v1/callback"
 
-const (
-	askEvery = 500 * time.Millisecond // what became of attempts that are open
-	keysFor  = 20 * time.Second       // a new seal key signs a minute after it was made
-)
+// askEvery is how often it is asked what became of attempts that are open.
+const askEvery = 500 * time.Millisecond
 
 // calls are the attempts whose receivers have answered that they will call back.
 //
@@ -39,11 +37,10 @@ type calls struct {
 	log   *slog.Logger
 	m     *metrics
 	blind bool // the last look failed
+	keys  job.Keyring
 
 	mu   sync.Mutex // guards what follows
 	open map[job.Ref]*openCall
-	keys []job.SealKey
-	read time.Time // when keys were
 }
 
 // CheckCallbackURL says what is wrong with the address of the API; "" is none.
@@ -77,7 +74,7 @@ func (c *calls) invite(ctx context.Context, j *workers.Job, now time.Time) (*cal
 	if !c.taken() {
 		return nil, nil
 	}
-	keys, err := c.sealKeys(ctx)
+	keys, err := c.keys.Get(ctx, c.store.SealKeys)
 	if err != nil {
 		return nil, fmt.Errorf("sign callback: %w", err)
 	}
@@ -87,29 +84,6 @@ func (c *calls) invite(ctx context.Context, j *workers.Job, now time.Time) (*cal
 		return nil, fmt.Errorf("sign callback: %w", err)
 	}
 	return &callbackFacts{URL: c.base + CallbackPath, Token: token, ExpiresAt: back.ExpiresAt.UTC()}, nil
-}
-
-// sealKeys returns the keys that sign. While Postgres is away the ones from before go on.
-func (c *calls) sealKeys(ctx context.Context) ([]job.SealKey, error) {
-	c.mu.Lock()
-	keys, read := c.keys, c.read
-	c.mu.Unlock()
-	if keys != nil && time.Since(read) < keysFor {
-		return keys, nil
-	}
-	ctx, stop := context.WithTimeout(ctx, storeTime)
-	defer stop()
-	fresh, err := c.store.SealKeys(ctx)
-	switch {
-	case err != nil && keys != nil:
-		return keys, nil
-	case err != nil:
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.keys, c.read = fresh, time.Now()
-	return fresh, nil
 }
 
 // await returns when the attempt is over: with what its receiver has told Postgres, or,
