@@ -250,7 +250,8 @@ func pushOf(read func(string) string) (p Push, err error) {
 		}
 	}
 	p.CallbackURL = read("ROOKERY_CALLBACK_URL")
-	if err := push.CheckCallbackURL(p.CallbackURL); err != nil {
+	anyScheme := push.Policy{AllowHTTP: true} // a flag may allow it yet: push workers ask again
+	if err := anyScheme.CheckCallbackURL(p.CallbackURL); err != nil {
 		return p, fmt.Errorf("ROOKERY_CALLBACK_URL %w", err)
 	}
 	if p.Ports, err = ParsePorts(read("ROOKERY_PUSH_ALLOW_PORTS")); err != nil {

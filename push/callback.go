@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -43,14 +44,20 @@ type calls struct {
 	open map[job.Ref]*openCall
 }
 
-// CheckCallbackURL says what is wrong with the address of the API; "" is none.
-func CheckCallbackURL(text string) error {
+// CheckCallbackURL says what is wrong with the address of the API, which tokens travel
+// to: by https, unless to this machine or p allows plain http. "" is none.
+func (p Policy) CheckCallbackURL(text string) error {
 	if text == "" {
 		return nil
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("must be the address of the API, such as https://rookery.example, without user, query and fragment")
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	local := u.Hostname() == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	if u.Scheme == "http" && !local && !p.AllowHTTP {
+		return errors.New("must begin with https://, for tokens travel there; http:// is for loopback addresses, and where ROOKERY_PUSH_ALLOW_HTTP allows it")
 	}
 	return nil
 }

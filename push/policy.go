@@ -17,7 +17,7 @@ import (
 // Policy says where requests may go. The zero value lets them go to public addresses
 // (by the IANA registries of special ones), by https, on ports 443 and 8443.
 type Policy struct {
-	AllowHTTP bool           // plain http too, and port 80
+	AllowHTTP bool           // plain http too, and port 80; callbacks to us as well
 	Ports     []uint16       // besides these
 	Networks  []netip.Prefix // that may be reached although they are not public
 }

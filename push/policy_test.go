@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/penguinmails/rookery/job"
+	"github.com/penguinmails/rookery/workers"
 )
 
 // What Svix tests its own filter with (server/svix-server, is_allowed), what others have
@@ -101,6 +102,39 @@ func TestPolicy_WhatMayBeSet(t *testing.T) {
 	for _, bad := range []Policy{{Ports: []uint16{0}}, {Networks: []netip.Prefix{{}}}, {Networks: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}}} {
 		if _, err := NewClient(ClientOptions{Policy: bad}); err == nil {
 			t.Errorf("NewClient(%+v) = nil, want an error", bad)
+		}
+	}
+}
+
+// Tokens travel to the callback URL: in the clear only within this machine, or where
+// somebody has said so.
+func TestPolicy_CheckCallbackURL(t *testing.T) {
+	t.Parallel()
+	for url, allowed := range map[string][2]bool{ // strict, and with AllowHTTP
+		"": {true, true}, "https://rookery.example": {true, true}, "https://10.0.0.1:8443/base": {true, true},
+		"http://localhost:8080": {true, true}, "http://127.0.0.1:8080": {true, true}, "http://127.9.9.9": {true, true}, "http://[::1]:8080": {true, true}, "http://[::ffff:127.0.0.1]": {true, true},
+		"http://rookery.example": {false, true}, "http://10.0.0.1:8080": {false, true}, "HTTP://rookery.example": {false, true}, "http://localhost.example": {false, true}, "http://127.0.0.1.example": {false, true}, "http://0.0.0.0": {false, true},
+		"rookery.example": {false, false}, "ftp://localhost": {false, false}, "http://u@localhost": {false, false}, "https://a.example?x": {false, false}, "https://": {false, false},
+	} {
+		for i, p := range []Policy{{}, {AllowHTTP: true}} {
+			if err := p.CheckCallbackURL(url); (err == nil) != allowed[i] {
+				t.Errorf("CheckCallbackURL(%q), AllowHTTP %v = %v", url, p.AllowHTTP, err)
+			}
+		}
+	}
+}
+
+func TestNew_CallbackURLIsHTTPS(t *testing.T) {
+	t.Parallel()
+	for _, allow := range []bool{false, true} {
+		client, err := NewClient(ClientOptions{Policy: Policy{AllowHTTP: allow}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		work := func(string, int, workers.Handler) (Runner, error) { return nil, nil }
+		_, err = New(&fakeStore{}, client, work, Options{CallbackURL: "http://rookery.example"})
+		if allow != (err == nil) || err != nil && !strings.Contains(err.Error(), "must begin with https://") {
+			t.Errorf("New, plain http allowed %v = %v", allow, err)
 		}
 	}
 }

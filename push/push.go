@@ -52,7 +52,8 @@ type NewWorker func(queue string, slots int, h workers.Handler) (Runner, error)
 // Options of a [Push]. The zero value works.
 type Options struct {
 	// CallbackURL is where receivers reach the API, without a path's end: those that
-	// answer 202 with Rookery-Async call back there. "": they cannot.
+	// answer 202 with Rookery-Async call back there. "": they cannot. Plain http takes a
+	// loopback address, or a client whose [Policy] allows it.
 	CallbackURL string
 	// Permits counts requests over all push workers; nil: each process has an endpoint's
 	// limits for itself.
@@ -97,7 +98,7 @@ func New(store Store, client *Client, newWorker NewWorker, o Options) (*Push, er
 	if store == nil || client == nil || newWorker == nil {
 		return nil, errors.New("new push: store, client and newWorker are needed")
 	}
-	if err := CheckCallbackURL(o.CallbackURL); err != nil {
+	if err := client.policy.CheckCallbackURL(o.CallbackURL); err != nil {
 		return nil, fmt.Errorf("new push: the callback URL %w", err)
 	}
 	m, err := newMetrics(o.Registerer)
