@@ -21,7 +21,7 @@ func rolesOf(part string) []string {
 	case "api":
 		return []string{db.APIRole}
 	case "push":
-		return []string{db.WorkerRole, db.APIRole}
+		return []string{db.WorkerRole, db.PusherRole}
 	case "serve":
 		return []string{db.RelayRole, db.APIRole}
 	}
@@ -73,7 +73,8 @@ func doctorRights(f db.Facts, parts []string) (out []Finding) {
 	return out
 }
 
-// nearest is the role of which the user lacks least.
+// nearest is the role of which the user lacks least. PusherRole, a few rights beside
+// WorkerRole, is not asked for unless somebody says so.
 func nearest(missing map[string][]string) string {
 	best := ""
 	for _, role := range []string{db.RelayRole, db.WorkerRole, db.APIRole} {

@@ -36,7 +36,7 @@ func (p Push) policy() push.Policy {
 
 // Push returns the push workers, to be run: they deliver the jobs of every queue that
 // has an endpoint, and follow as endpoints change. They take what rookery_worker and
-// rookery_api may.
+// rookery_pusher may.
 func (s *Service) Push() (*push.Push, error) {
 	client, err := s.config.pushClient()
 	if err != nil {

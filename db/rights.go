@@ -11,6 +11,7 @@ import (
 const (
 	RelayRole  = "rookery_relay"
 	WorkerRole = "rookery_worker"
+	PusherRole = "rookery_pusher" // what push workers may beside WorkerRole
 	APIRole    = "rookery_api"
 )
 
@@ -74,7 +75,7 @@ WHERE r.rolname = current_user`
 
 func rightsOf(ctx context.Context, conn *pgx.Conn) (Rights, error) {
 	r := Rights{Missing: map[string][]string{}}
-	for _, role := range []string{RelayRole, WorkerRole, APIRole} {
+	for _, role := range []string{RelayRole, WorkerRole, PusherRole, APIRole} {
 		var known bool
 		var missing []string
 		if err := conn.QueryRow(ctx, missingRights, role).Scan(&known, &missing); err != nil {

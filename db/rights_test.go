@@ -7,6 +7,7 @@ import (
 
 	"github.com/penguinmails/rookery/db"
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
+	"github.com/penguinmails/rookery/job"
 )
 
 func (w *world) rights(url string) db.Rights {
@@ -28,12 +29,13 @@ func TestRights_OfEachRole(t *testing.T) {
 	}{
 		{"rookery_relay", []string{db.RelayRole, db.WorkerRole}}, // whatever a worker may, and more
 		{"rookery_worker", []string{db.WorkerRole}},
-		{"rookery_api", []string{db.APIRole}},
-		{"rookery_server", []string{db.APIRole, db.RelayRole, db.WorkerRole}},
+		{"rookery_worker rookery_pusher", []string{db.PusherRole, db.WorkerRole}},
+		{"rookery_api", []string{db.APIRole, db.PusherRole}}, // who sets endpoints may disable them
+		{"rookery_server", []string{db.APIRole, db.PusherRole, db.RelayRole, db.WorkerRole}},
 		{"rookery_producer", nil},
 		{"rookery_readonly", nil},
 	} {
-		r := w.rights(devtest.Login(t, w.url, c.role))
+		r := w.rights(devtest.Login(t, w.url, strings.Fields(c.role)...))
 		var complete []string
 		for role, missing := range r.Missing {
 			if len(missing) == 0 {
@@ -41,7 +43,7 @@ func TestRights_OfEachRole(t *testing.T) {
 			}
 		}
 		slices.Sort(complete)
-		if !slices.Equal(complete, c.complete) || len(r.Missing) != 3 || r.Superuser || r.Owner {
+		if !slices.Equal(complete, c.complete) || len(r.Missing) != 4 || r.Superuser || r.Owner {
 			t.Errorf("rights of %s = complete for %v, superuser %t, owner %t, want %v and neither; missing: %v", c.role, complete, r.Superuser, r.Owner, c.complete, r.Missing)
 		}
 	}
@@ -68,6 +70,32 @@ func TestRights_NamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// All that a push worker asks of the store beside what a worker does.
+func TestRights_OfPushWorkersAreEnough(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(1)
+	refs := w.claim(1).Refs()
+	w.set(endpointAt(queue, "https://a.example"))
+	s, err := db.Open(t.Context(), devtest.Login(t, w.url, db.WorkerRole, db.PusherRole), db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	signed, err := s.SignedEndpoints(t.Context())
+	if err != nil || len(signed) != 1 || len(signed[0].Secrets) != 1 {
+		t.Errorf("SignedEndpoints = %v, %v, want one with a secret", len(signed), err)
+	}
+	_, sealed := s.SealKeys(t.Context())
+	open, asked := s.OpenAttempts(t.Context(), []job.OpenAttempt{{Ref: refs[0], HeldAs: refs[0].DispatchID, AttemptCount: 1}})
+	if sealed != nil || asked != nil || len(open) != 1 || !open[0].Open {
+		t.Errorf("SealKeys: %v, OpenAttempts = %v, %v, want the one open", sealed, open, asked)
+	}
+	if done, err := s.DisableEndpoint(t.Context(), queue, "https://a.example", "410 Gone"); err != nil || !done || !get[bool](w, "SELECT paused FROM outbox.queues WHERE name = $1", queue) {
+		t.Errorf("DisableEndpoint = %t, %v, want it done and the queue paused", done, err)
+	}
+}
+
 // What each part must not be able to do, tried by a user who has its role.
 func TestRights_EachPartIsRefusedTheRest(t *testing.T) {
 	t.Parallel()
@@ -90,13 +118,20 @@ func TestRights_EachPartIsRefusedTheRest(t *testing.T) {
 			"DELETE FROM outbox.dispatches", "DELETE FROM outbox.scheduled", "DELETE FROM outbox.cancels", "SELECT * FROM outbox.cancels", "SELECT outbox.cancel(1)", "SELECT outbox.redrive(1)",
 			"SELECT outbox.enqueue()", "SELECT * FROM outbox.spooled", "DELETE FROM outbox.jobs", "DELETE FROM outbox.attempts",
 		},
+		db.WorkerRole + " " + db.PusherRole: {
+			"INSERT INTO outbox.api_keys (id, name, hash, scopes, created_by) VALUES ('aaaaaaaaaaaaa', 'x', '', '{admin}', 'x')", "SELECT id FROM outbox.api_keys", "UPDATE outbox.api_keys SET revoked_at = now()",
+			"SELECT id FROM outbox.audit", "INSERT INTO outbox.audit (at) VALUES (now())", "UPDATE outbox.endpoints SET url = 'https://b.example'", "UPDATE outbox.endpoints SET secret = ''",
+			"INSERT INTO outbox.endpoints (queue_name) VALUES ('x')", "DELETE FROM outbox.endpoints", "INSERT INTO outbox.callbacks DEFAULT VALUES", "DELETE FROM outbox.callbacks",
+			"INSERT INTO outbox.jobs DEFAULT VALUES", "INSERT INTO outbox.jobs (payload) VALUES ('{}')", "DELETE FROM outbox.jobs", "SELECT outbox.enqueue()", "SELECT outbox.cancel(1)", "SELECT outbox.delete(1)",
+			"SELECT error FROM outbox.attempts", "SELECT * FROM outbox.operations", "SELECT * FROM outbox.spooled", "UPDATE outbox.queues SET epoch = 9", "UPDATE outbox.queues SET window_size = 9",
+		},
 		db.APIRole: {
 			"SELECT secret FROM outbox.seals", "SELECT * FROM outbox.seals", "UPDATE outbox.queues SET epoch = 9", "DELETE FROM outbox.dispatches", "INSERT INTO outbox.dispatches DEFAULT VALUES",
 			"INSERT INTO outbox.jobs (status) VALUES ('dispatched')", "INSERT INTO outbox.jobs (dispatch_id) VALUES (1)", "DELETE FROM outbox.cancels", "DELETE FROM outbox.processes", "INSERT INTO outbox.attempts DEFAULT VALUES",
 			"DELETE FROM outbox.jobs", "DELETE FROM outbox.attempts",
 		},
 	} {
-		side := sidePool(t, devtest.Login(t, w.url, role))
+		side := sidePool(t, devtest.Login(t, w.url, strings.Fields(role)...))
 		for _, sql := range slices.Concat(everybody, more) {
 			_, err := side.Exec(t.Context(), sql)
 			if err == nil || !strings.Contains(err.Error(), "42501") {

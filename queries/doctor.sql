@@ -11,7 +11,7 @@ SELECT current_setting('server_version_num')::integer AS version_num,
 
 -- name: MissingRoles :many
 SELECT wanted.name::text AS name
-FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_api']) AS name) AS wanted
+FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_pusher', 'rookery_api']) AS name) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = wanted.name);
 
 -- name: MayServe :one

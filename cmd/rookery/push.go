@@ -23,7 +23,7 @@ URL, signed as Standard Webhooks has it. Changed endpoints count within seconds.
 endpoint's limits hold over all such processes.
 
 Requests go to public addresses only, by https, on ports 443 and 8443, unless more is
-allowed. The login in DATABASE_URL needs rookery_worker and rookery_api, or
+allowed. The login in DATABASE_URL needs rookery_worker and rookery_pusher, or
 rookery_server. docs/push-workers.md says what a receiver gets and what its answer does.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

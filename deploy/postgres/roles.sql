@@ -27,7 +27,7 @@ SELECT (:'owner_password' = '' OR :'serve_password' = '' OR :'worker_password' =
 
 -- Groups. The migrations grant them their rights, and need not make them then.
 SELECT format('CREATE ROLE %I NOLOGIN', wanted)
-FROM unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_api']) AS wanted
+FROM unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_pusher', 'rookery_api']) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) \gexec
 
 -- Logins: the owner for migrations and seal keys, and one for each kind of process.
@@ -64,7 +64,11 @@ SELECT format('GRANT CONNECT ON DATABASE %I TO rookery_serve, rookery_work', cur
 GRANT USAGE, CREATE ON SCHEMA public TO rookery_owner;
 GRANT USAGE ON SCHEMA public TO rookery_serve, rookery_work;
 \if :pushes
-    GRANT rookery_worker, rookery_api TO rookery_push;
+    GRANT rookery_worker, rookery_pusher TO rookery_push;
+    -- It was given this once, and with it API keys.
+    SELECT 'REVOKE rookery_api FROM rookery_push'
+    FROM pg_catalog.pg_auth_members AS m
+    WHERE m.roleid = 'rookery_api'::regrole AND m.member = 'rookery_push'::regrole \gexec
     SELECT format('GRANT CONNECT ON DATABASE %I TO rookery_push', current_database()) \gexec
     GRANT USAGE ON SCHEMA public TO rookery_push;
 \endif

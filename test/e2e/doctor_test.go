@@ -99,6 +99,8 @@ func TestDoctor_NamesRights(t *testing.T) {
 		{"a worker", w.as("rookery_worker"), "", "worker", 0, "", "roles"},
 		{"a worker, whatever it is for", w.as("rookery_worker"), "", "", 0, "", "roles"},
 		{"a worker as a relay", w.as("rookery_worker"), "", "relay", 1, "DELETE on cancels", "roles: user postgres"},
+		{"a worker as push", w.as("rookery_worker"), "", "push", 1, "GRANT rookery_pusher TO login_", "roles: user postgres"},
+		{"push", w.as("rookery_worker", "rookery_pusher"), "", "push", 0, "", "roles"},
 		{"a worker as serve", w.as("rookery_worker"), "", "serve", 1, "GRANT rookery_api TO login_", ""},
 		{"serve", w.as("rookery_relay", "rookery_api"), "", "serve", 0, "", "roles"},
 		{"all in one", w.as("rookery_server"), "", "relay,worker,api", 0, "", "roles"},

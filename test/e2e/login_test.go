@@ -18,7 +18,7 @@ func rolesOf(command string) []string {
 	case "worker", "bench":
 		return []string{"rookery_worker"}
 	case "push":
-		return []string{"rookery_worker", "rookery_api"}
+		return []string{"rookery_worker", "rookery_pusher"}
 	case "serve":
 		return []string{"rookery_relay", "rookery_api"}
 	case "migrate", "seals":

@@ -125,6 +125,16 @@ func TestDeploy_RolesOfANewServer(t *testing.T) {
 			t.Fatalf("roles.sql = %d %s", code, out)
 		}
 	}
+	pushMayMakeKeys := func() bool {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(server.Bin(), "psql"), "-X", "-A", "-t", "-d", server.URL("postgres"), "-c",
+			"SELECT pg_has_role('rookery_push', 'rookery_api', 'MEMBER')")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out)) == "t"
+	}
 	as := func(user string) string {
 		u, err := url.Parse(server.URL("postgres"))
 		if err != nil {
@@ -144,4 +154,7 @@ func TestDeploy_RolesOfANewServer(t *testing.T) {
 	try("rookery_serve", "", "doctor", "--for", "serve")
 	try("rookery_work", "", "doctor", "--for", "worker")
 	try("rookery_push", "", "doctor", "--for", "push")
+	if pushMayMakeKeys() {
+		t.Error("rookery_push is a member of rookery_api, which makes keys: it speaks to the internet")
+	}
 }

@@ -61,7 +61,7 @@ func (q *Queries) MayServe(ctx context.Context) (bool, error) {
 
 const missingRoles = `-- name: MissingRoles :many
 SELECT wanted.name::text AS name
-FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_api']) AS name) AS wanted
+FROM (SELECT unnest(ARRAY['rookery_producer', 'rookery_server', 'rookery_readonly', 'rookery_relay', 'rookery_worker', 'rookery_pusher', 'rookery_api']) AS name) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = wanted.name)
 `
 
