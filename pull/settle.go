@@ -112,12 +112,13 @@ var errNoVerdict = fmt.Errorf("no verdict after %s: %w", verdictTime, job.ErrUna
 // await returns what became of what the client said of a lease that lives here.
 //
 // Without a verdict Postgres is away, or the worker has dropped the attempt without a
-// word: the same is told to Postgres once more, whose fence takes it once. An ack that
-// was refused may be one that was sent before, to another server that has the lease too.
+// word: the same is told to Postgres once more, whose fence takes it once. What was
+// refused may have been sent before, to another server that has the lease too, or be of
+// an attempt that such a server has just moved to Postgres: the ledger knows.
 func (h *Hub) awaitVerdict(ctx context.Context, l *lease, op job.LeaseOp) (job.LeaseResult, error) {
 	r, err := l.await(ctx)
 	silent := errors.Is(err, errNoVerdict)
-	if !silent && (op.Verb != job.LeaseAck || !errors.Is(err, job.ErrLeaseLost)) {
+	if !silent && !errors.Is(err, job.ErrLeaseLost) {
 		return r, err
 	}
 	r, err = h.direct(ctx, l.name.Ref, op)

@@ -129,6 +129,27 @@ func TestSettle_MovedMeanwhile(t *testing.T) {
 	}
 }
 
+// One of two holders moves the attempt to Postgres while the other writes, under the fence
+// from before, what its client says: that is not over, and is told under the fence it has.
+func TestSettle_RefusedHereIsAskedOnce(t *testing.T) {
+	for _, verb := range []job.LeaseVerb{job.LeaseAck, job.LeaseNack, job.LeaseRelease} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &truth{Job: job.Job{ID: 1, DispatchID: 9, Status: job.Dispatched}, was: 7}
+			h, key := dropped(t, s)
+			go func() {
+				time.Sleep(time.Second)
+				h.mu.Lock()
+				j := h.leases[job.Ref{ID: 1, DispatchID: 7}].job
+				h.mu.Unlock()
+				h.judge(j, "")
+			}()
+			if _, err := h.Settle(t.Context(), job.LeaseOp{Verb: verb, LeaseKey: key}); err != nil || len(s.reconciled) != 1 {
+				t.Errorf("%s = %v, and %d outcomes were accepted, want one", verb, err, len(s.reconciled))
+			}
+		})
+	}
+}
+
 // A hub that nobody runs says so, and holds up nobody for long.
 func TestHub_IsNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

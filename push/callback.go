@@ -65,7 +65,13 @@ func (p Policy) CheckCallbackURL(text string) error {
 // openCall is one attempt that is open.
 type openCall struct {
 	job   *workers.Job
-	state chan job.OpenState // the last that Postgres has said
+	state chan openAnswer // the last that Postgres has given
+}
+
+// openAnswer is what Postgres says to a question that was asked then.
+type openAnswer struct {
+	job.OpenState
+	asked time.Time
 }
 
 func newCalls(base string, store Store, m *metrics, log *slog.Logger) *calls {
@@ -97,7 +103,7 @@ func (c *calls) invite(ctx context.Context, j *workers.Job, now time.Time) (*cal
 // when nothing came until deadline and no more time was asked for, as failed.
 func (c *calls) await(ctx context.Context, j *workers.Job, deadline time.Time) error {
 	ref := j.Ref()
-	o := &openCall{job: j, state: make(chan job.OpenState, 1)}
+	o := &openCall{job: j, state: make(chan openAnswer, 1)}
 	c.mu.Lock()
 	c.open[ref] = o
 	c.mu.Unlock()
@@ -113,14 +119,13 @@ func (c *calls) await(ctx context.Context, j *workers.Job, deadline time.Time) e
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case s := <-o.state:
-			now := time.Now()
 			switch {
 			case !s.Open:
 				return workers.Settled(s.Ended)
 			case s.Extended:
-				deadline = now.Add(s.Left)
+				deadline = s.asked.Add(s.Left)
 			}
-			if !now.Before(deadline) {
+			if !s.asked.Before(deadline) { // asked before it, Postgres may have more to say now
 				return errors.New("the receiver answered that it would call back, and did not in time")
 			}
 		}
@@ -143,6 +148,7 @@ func (c *calls) run(ctx context.Context) {
 
 func (c *calls) look(ctx context.Context) {
 	for part := range slices.Chunk(c.asked(), job.MaxBatch) {
+		at := time.Now()
 		asking, stop := context.WithTimeout(ctx, storeTime)
 		states, err := c.store.OpenAttempts(asking, part)
 		stop()
@@ -154,7 +160,7 @@ func (c *calls) look(ctx context.Context) {
 			return
 		}
 		c.blind = false
-		c.tell(states)
+		c.tell(states, at)
 	}
 }
 
@@ -170,7 +176,7 @@ func (c *calls) asked() []job.OpenAttempt {
 
 // tell hands over what Postgres has said. A state that nobody has looked at yet is
 // replaced: the newest counts.
-func (c *calls) tell(states []job.OpenState) {
+func (c *calls) tell(states []job.OpenState, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range states {
@@ -182,6 +188,6 @@ func (c *calls) tell(states []job.OpenState) {
 		case <-o.state:
 		default:
 		}
-		o.state <- s // it has room: only tell fills it, and holds mu
+		o.state <- openAnswer{s, asked} // it has room: only tell fills it, and holds mu
 	}
 }

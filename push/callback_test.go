@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -138,7 +139,7 @@ func TestCallback_DeadlineAndMoreTime(t *testing.T) {
 	t.Parallel()
 	p, store := newPromise(t), &fakeStore{}
 	e := p.endpoint()
-	e.TimeoutMS = 1000
+	e.TimeoutMS = 3000 // for the request too
 	to := calling(t, p, e, store)
 	late := work(t.Context(), to, 1)
 	store.say(2, job.OpenState{Open: true, Extended: true, Left: time.Minute})
@@ -178,6 +179,39 @@ func TestCallback_DeadlineAndMoreTime(t *testing.T) {
 	if err := <-blind; !errors.Is(err, workers.Settled(job.Completed)) {
 		t.Errorf("the attempt ends with %v, want what Postgres has", err)
 	}
+}
+
+// An answer that Postgres gave before the deadline, and that came after it, does not end
+// an attempt which was given more time meanwhile.
+func TestCallback_SlowAnswerEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := newMetrics(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := &fakeStore{states: map[int64]job.OpenState{}}
+		c := newCalls("https://rookery.example", store, m, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		store.slow = func() {
+			store.slow = nil
+			time.Sleep(time.Second) // beyond the deadline
+			store.states[7] = job.OpenState{Open: true, Extended: true, Left: time.Minute}
+		}
+		go c.run(ctx)
+		ended := make(chan error, 1)
+		began := time.Now()
+		go func() {
+			ended <- c.await(ctx, &workers.Job{Envelope: job.Envelope{ID: 7, QueueName: "q", DispatchID: 1}}, began.Add(askEvery+time.Second/2))
+		}()
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Errorf("an attempt that was given more time ends with %v", err)
+		default:
+		}
+	})
 }
 
 // A worker that stops, or loses its lease, does not wait for a receiver.

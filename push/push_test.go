@@ -24,7 +24,8 @@ type fakeStore struct {
 	err       error
 	disabled  []string
 	states    map[int64]job.OpenState
-	asked     int // times, about attempts that are open
+	asked     int    // times, about attempts that are open
+	slow      func() // called once it has an answer about them; nil: nothing
 }
 
 func (f *fakeStore) set(endpoints ...job.Endpoint) {
@@ -69,6 +70,9 @@ func (f *fakeStore) OpenAttempts(_ context.Context, open []job.OpenAttempt) ([]j
 		out = append(out, s)
 	}
 	f.asked++
+	if f.slow != nil {
+		f.slow()
+	}
 	return out, f.err
 }
 
