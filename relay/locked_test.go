@@ -55,7 +55,7 @@ func TestTakeBackHeld_LockedJobKeepsNoOthers(t *testing.T) {
 	h.insert(t, "q", 4)
 	refs := job.Batch{Jobs: h.takeFor(t, "q", 4, time.Minute)}.Refs()
 	for i := range 2 {
-		held := job.Hold{QueueName: "q", WorkerID: "w", DispatchID: int64(77 + i), Lease: time.Second, Refs: refs[2*i : 2*i+2]}
+		held := job.Hold{QueueName: "q", WorkerID: "w", DispatchID: int64(77 + i), Lease: time.Minute, Refs: refs[2*i : 2*i+2]}
 		if ids, err := h.store.Hold(t.Context(), held); err != nil || len(ids) != 2 {
 			t.Fatalf("Hold = %v, %v, want two", ids, err)
 		}
@@ -64,6 +64,7 @@ func TestTakeBackHeld_LockedJobKeepsNoOthers(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE`, refs[0].ID); err != nil {
 		t.Fatal(err)
 	}
+	h.exec(t, `UPDATE outbox.dispatches SET lease_until = now() - interval '1 second' WHERE id IN (77, 78)`)
 	const lost = `SELECT count(*) FROM outbox.jobs WHERE lost_count = 1`
 	h.await(t, 3, "the others lost", lost)
 	if err := tx.Rollback(t.Context()); err != nil {
