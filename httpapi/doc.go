@@ -146,7 +146,8 @@
 //	                            inserted; Retry-After
 //	422 invalid_key             errors lists every fault of the key that was to be made
 //	429 rate_limited            the key, or unknown keys from the client's address, came too
-//	                            often, or callbacks about one attempt; Retry-After
+//	                            often, or callbacks about one attempt, or has as many
+//	                            streams or exports of events as may be; Retry-After
 //	429 too_many_operations     as many are running as may be; Retry-After
 //	429 too_many_waits          a thousand clients wait for jobs already; Retry-After
 //	422 invalid_queue           as invalid_job, of a change of a queue

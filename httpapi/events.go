@@ -299,6 +299,11 @@ func (s *Server) exportEvents(c echo.Context) error {
 	if want.beginning && !since.IsZero() {
 		return invalidParameter("since", "is for an export that begins; a cursor says where to go on")
 	}
+	done, err := s.exports.begin(want.who.Name)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := s.o.Events.OpenEvents(ctx, true); err != nil {
 		return fmt.Errorf("open events: %w", err)
 	}

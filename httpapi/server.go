@@ -59,7 +59,8 @@ type Server struct {
 	health  *health
 	detour  detour
 	loads   loads
-	hub     *hub   // of those who listen to events
+	hub     *hub // of those who listen to events
+	exports exports
 	api     []byte // the OpenAPI document
 	docs    page   // and as a page for people
 	ui      UI     // nil: none
