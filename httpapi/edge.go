@@ -59,10 +59,7 @@ func (s *Server) pass(next echo.HandlerFunc, c echo.Context) (err error) {
 	if s.gate.open(r.Method, path) || s.ownsDoor(path) {
 		return next(c)
 	}
-	who, p := s.guard.check(r.Context(), r)
-	if p == nil {
-		p = s.gate.check(who, r.Method, path)
-	}
+	who, p := s.entitled(c)
 	if p == nil && s.rates != nil && who.own() {
 		if wait := s.rates.take(who.Name, time.Now()); wait > 0 {
 			p = tooMany(fmt.Sprintf("a key may make %g requests a second", s.o.Rate), wait)
@@ -73,6 +70,17 @@ func (s *Server) pass(next echo.HandlerFunc, c echo.Context) (err error) {
 	}
 	c.SetRequest(withCaller(r, caller{principal: who, requestID: c.Response().Header().Get(echo.HeaderXRequestID), ip: plainIP(c.RealIP())}))
 	return next(c)
+}
+
+// entitled returns who asks, or the problem that keeps them from the route. A request that
+// is served for long may be asked about again.
+func (s *Server) entitled(c echo.Context) (Principal, *problem) {
+	r := c.Request()
+	who, p := s.guard.check(r.Context(), r)
+	if p == nil {
+		p = s.gate.check(who, r.Method, c.Path())
+	}
+	return who, p
 }
 
 // fail answers with the problem that err is, and logs it if somebody has to know.

@@ -103,6 +103,7 @@ func (s *Server) streamEvents(c echo.Context) error {
 	}
 	defer s.hub.leave(l)
 	out := newEventStream(c, want)
+	out.again = func() (Principal, bool) { who, p := s.entitled(c); return who, p == nil }
 	if out.begin(ctx, s.o.Events, at) && out.queues(queues) && out.flush() {
 		out.follow(ctx, s.hub, l)
 	}
@@ -116,7 +117,9 @@ type eventStream struct {
 	to  *http.ResponseController
 	w   http.ResponseWriter
 	buf bytes.Buffer
-	id  string // of what the client has been told, when that was not said yet
+
+	again func() (Principal, bool) // who listens, if they still may
+	id    string                   // of what the client has been told, when that was not said yet
 }
 
 func newEventStream(c echo.Context, want wish) *eventStream {
@@ -178,6 +181,11 @@ func (s *eventStream) follow(ctx context.Context, h *hub, l *listener) {
 		case <-look.C:
 			_ = h.turn(ctx) // Postgres is away: the stream goes on when it is back
 		case <-ping.C:
+			who, may := s.again()
+			if !may {
+				return // the client comes again, and is told why
+			}
+			s.who = who
 			s.buf.WriteString(": ping\n")
 			s.writeID()
 			s.buf.WriteByte('\n')

@@ -17,8 +17,8 @@ const (
 	figuresPause   = 2 * time.Second  // between two looks at the queues
 	eventReopen    = time.Minute      // how often the gate is told that somebody listens
 	listenerBuffer = 16               // pages that a slow reader may be behind
-	streamPing     = 15 * time.Second // a comment, so that nothing in between thinks the stream dead
-	streamLife     = 10 * time.Minute // then the client comes again, and its key is looked at anew
+	streamPing     = 15 * time.Second // a comment, so that nothing in between thinks the stream dead; the key is looked at anew
+	streamLife     = 10 * time.Minute // then the client comes again
 	streamWrite    = 5 * time.Second  // how long a client may take for a page
 )
 
