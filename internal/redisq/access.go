@@ -32,7 +32,7 @@ var probes = [][]any{
 	{"hdel", probeKey, 1}, {"hget", probeKey, 1}, {"hincrby", probeKey, 1, 1}, {"hmget", probeKey, 1}, {"hscan", probeKey, 0}, {"hset", probeKey, 1, 1}, {"hsetnx", probeKey, 1, 1},
 	{"sadd", probeKey, 1}, {"smembers", probeKey}, {"srem", probeKey, 1},
 	{"xadd", probeKey, "*", 1, 1}, {"xdel", probeKey, "1-1"}, {"xlen", probeKey}, {"xrange", probeKey, "-", "+"},
-	{"zadd", probeKey, 1, 1}, {"zcard", probeKey}, {"zmscore", probeKey, 1}, {"zrange", probeKey, 0, 0}, {"zrem", probeKey, 1}, {"zremrangebyscore", probeKey, 0, 0}, {"zscore", probeKey, 1},
+	{"zadd", probeKey, 1, 1}, {"zcard", probeKey}, {"zcount", probeKey, 0, 0}, {"zmscore", probeKey, 1}, {"zrange", probeKey, 0, 0}, {"zrem", probeKey, 1}, {"zremrangebyscore", probeKey, 0, 0}, {"zscore", probeKey, 1},
 	{"unlink", probeKey}, {"del", probeKey},
 }
 

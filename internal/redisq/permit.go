@@ -3,6 +3,7 @@ package redisq
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -68,16 +69,22 @@ func (c *Client) Attend(ctx context.Context, queue, worker string, lease time.Du
 }
 
 // InFlight says how many requests to each queue's endpoint are under way, those of push
-// workers that have just died included. For people.
+// workers that have just died included; permits that have ended, which the next Permit
+// removes, are not. For people.
 func (c *Client) InFlight(ctx context.Context, queues []string) (map[string]int, error) {
 	out, counts := map[string]int{}, map[string]*redis.IntCmd{}
-	_, err := c.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	now, err := c.rdb.Time(ctx).Result() // of one node of a cluster: near enough to look at
+	if err != nil {
+		return nil, fmt.Errorf("count requests under way: %w", translate(err))
+	}
+	from := "(" + strconv.FormatInt(now.UnixMilli(), 10)
+	_, err = c.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, queue := range queues {
 			k, err := keysOf(queue)
 			if err != nil {
 				return err
 			}
-			counts[queue] = pipe.ZCard(ctx, k.permits())
+			counts[queue] = pipe.ZCount(ctx, k.permits(), from, "+inf")
 		}
 		return nil
 	})

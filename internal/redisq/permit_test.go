@@ -33,6 +33,9 @@ func TestPermit_AsManyAsMay(t *testing.T) {
 		f.no(err)
 		f.same("in flight", []int{flying[f.queue], flying["none"]}, []int{2, 0})
 		f.do("ZADD", keys("queue:{"+f.queue+"}").permits(), "XX", 1, "b") // its worker is dead
+		flying, err = f.InFlight(ctx, []string{f.queue})
+		f.no(err)
+		f.same("in flight without the dead", flying[f.queue], 1)
 		want("d", true)
 		want("e", false)
 		l.MaxInFlight = 3
