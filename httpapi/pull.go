@@ -96,7 +96,7 @@ func (s *Server) leaseRequest(ctx context.Context, r request) (job.LeaseRequest,
 	if err != nil {
 		return l, err
 	}
-	l.Address = s.actor(ctx).IP
+	l.Caller = s.pullCaller(ctx, l.WorkerID)
 	if l.QueueName = r.name; job.CheckQueueName(r.name) != nil {
 		return l, invalidParameter("name", "must be a queue's: 1 to 100 letters, digits and _ . : -")
 	}
@@ -206,12 +206,18 @@ func (s *Server) beatLeases(ctx context.Context, r request) (answer, error) {
 			hidden = append(hidden, k.ID)
 		}
 	}
-	report, err := s.o.Pull.Beat(ctx, job.Caller{WorkerID: id, Address: s.actor(ctx).IP}, seen)
+	report, err := s.o.Pull.Beat(ctx, s.pullCaller(ctx, id), seen)
 	if err != nil {
 		return answer{}, leaseProblem(err)
 	}
 	report.Lost = append(report.Lost, hidden...)
 	return answer{status: http.StatusOK, body: report}, nil
+}
+
+// pullCaller is a client as a server knows it.
+func (s *Server) pullCaller(ctx context.Context, worker string) job.Caller {
+	by := s.actor(ctx)
+	return job.Caller{WorkerID: worker, Principal: by.Principal, Address: by.IP}
 }
 
 // needLease returns a problem unless id is that of a lease of a queue that the caller may

@@ -65,7 +65,7 @@ func TestPull_ReadsRequests(t *testing.T) {
 			t.Errorf("POST %s %s = %d %s, want 200 %s", c.path, c.body, w.Code, w.Body, c.want)
 		}
 	}
-	wait, caller := 5*time.Second, job.Caller{WorkerID: "w", Address: "192.0.2.1"}
+	wait, caller := 5*time.Second, job.Caller{WorkerID: "w", Principal: "local", Address: "192.0.2.1"}
 	key := job.LeaseKey{ID: id, Token: "t"}
 	if diff := cmp.Diff([]job.LeaseRequest{{QueueName: "q", Caller: caller, Max: 7, Wait: 20 * time.Second, Lease: time.Minute}, {QueueName: "q", Caller: caller, Max: 1, Lease: 20 * time.Second}}, f.asked); diff != "" {
 		t.Errorf("asked for (-want +got):\n%s", diff)
@@ -74,7 +74,7 @@ func TestPull_ReadsRequests(t *testing.T) {
 	if diff := cmp.Diff(ops, f.ops); diff != "" {
 		t.Errorf("settled (-want +got):\n%s", diff)
 	}
-	if want := (job.Caller{WorkerID: "w 1", Address: caller.Address}); f.by != want {
+	if want := (job.Caller{WorkerID: "w 1", Principal: caller.Principal, Address: caller.Address}); f.by != want {
 		t.Errorf("beaten by %+v, want %+v", f.by, want)
 	}
 	if diff := cmp.Diff([]job.LeaseKey{key}, f.beaten); diff != "" {

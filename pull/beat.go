@@ -16,7 +16,7 @@ const adoptMost = 16
 // over, and whether the client, who is only known for people to see, is to lease no more. What could be neither extended nor called over is in Elsewhere. The error is that
 // of Postgres, when the tokens cannot be read without it.
 func (h *Hub) Beat(ctx context.Context, by job.Caller, leases []job.LeaseKey) (job.LeaseReport, error) {
-	quiet := h.hear(by, "")
+	known := false // by a lease, whoever it was given to
 	told := make([]error, len(leases))
 	var adopting sync.WaitGroup
 	defer adopting.Wait()
@@ -33,6 +33,7 @@ func (h *Hub) Beat(ctx context.Context, by job.Caller, leases []job.LeaseKey) (j
 			told[i] = job.ErrLeaseLost
 			continue
 		}
+		known = true
 		if _, told[i] = h.extendHere(name, 0); !errors.Is(told[i], job.ErrLeaseElsewhere) {
 			continue
 		}
@@ -47,7 +48,7 @@ func (h *Hub) Beat(ctx context.Context, by job.Caller, leases []job.LeaseKey) (j
 		})
 	}
 	adopting.Wait()
-	r := job.LeaseReport{Quiet: quiet, Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}
+	r := job.LeaseReport{Quiet: h.hear(by, "", known), Cancelled: []string{}, Lost: []string{}, Elsewhere: []string{}}
 	for i, err := range told {
 		id := leases[i].ID
 		switch {

@@ -15,7 +15,8 @@ import (
 
 const (
 	clientsEvery = 5 * time.Second
-	clientsMost  = 1000            // more are served, and not shown
+	clientsMost  = 1000            // more are served, and neither shown nor quietened
+	clientsOfOne = 100             // of those, of one principal
 	clientAway   = 2 * time.Minute // a client that was not heard for so long is not shown from here
 	queuesShown  = 20              // of a client
 	forgetEvery  = time.Minute
@@ -31,13 +32,14 @@ type client struct {
 }
 
 // hear notes that a client was heard, about a queue if not "", and reports whether it is to
-// be quiet.
-func (h *Hub) hear(c job.Caller, queue string) (quiet bool) {
+// be quiet. One that is not known yet is noted if it is to be: a name costs nothing, and
+// nobody may fill the list with them.
+func (h *Hub) hear(c job.Caller, queue string, note bool) (quiet bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	known := h.clients[c.WorkerID]
 	if known == nil {
-		if len(h.clients) >= clientsMost {
+		if !note || !h.roomLocked(c.Principal) {
 			return false
 		}
 		known = &client{}
@@ -48,6 +50,17 @@ func (h *Hub) hear(c job.Caller, queue string) (quiet bool) {
 		known.queues = append(known.queues, queue)
 	}
 	return known.quiet
+}
+
+// roomLocked reports whether another client of a principal may be noted.
+func (h *Hub) roomLocked(principal string) bool {
+	n := 0
+	for _, c := range h.clients {
+		if c.caller.Principal == principal {
+			n++
+		}
+	}
+	return n < clientsOfOne && len(h.clients) < clientsMost
 }
 
 // tellClients tells Postgres of clients until ctx ends, and learns which are to be quiet.
@@ -104,8 +117,15 @@ func (h *Hub) clientsHeard(now time.Time) []job.Client {
 	}
 	for ref, l := range h.leases {
 		i, ok := at[l.client]
-		if l.end == "" && ok && len(list[i].Running) < job.MaxRunningShown {
-			list[i].Running = append(list[i].Running, ref)
+		if l.end != "" || !ok || len(list[i].Running) >= job.MaxRunningShown {
+			continue
+		}
+		// Who may see some queues only is shown what runs of a client of only these: none
+		// may be of a queue that is not listed.
+		if c := &list[i]; slices.Contains(c.Queues, l.name.QueueName) {
+			c.Running = append(c.Running, ref)
+		} else if len(c.Queues) < queuesShown {
+			c.Queues, c.Running = append(c.Queues, l.name.QueueName), append(c.Running, ref)
 		}
 	}
 	return list

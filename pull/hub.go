@@ -199,9 +199,8 @@ func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, e
 	if err := h.awaitRun(ctx); err != nil {
 		return nil, err
 	}
-	if h.hear(r.Caller, r.QueueName) { // it is to lease no more
-		h.await(ctx, &waiter{}, r.Wait)
-		return nil, ctx.Err()
+	if h.hear(r.Caller, r.QueueName, true) { // it is to lease no more
+		return nil, h.idle(ctx, r.Wait)
 	}
 	w := &waiter{client: r.WorkerID, max: r.Max, lease: r.Lease, filled: make(chan struct{}, 1)}
 	d, err := h.enter(r.QueueName, w)
@@ -227,6 +226,24 @@ func (h *Hub) Lease(ctx context.Context, r job.LeaseRequest) ([]job.LeasedJob, e
 		jobs = append(jobs, h.leased(l, t))
 	}
 	return jobs, nil
+}
+
+// idle has a quiet client wait for nothing, as one of those that may wait.
+func (h *Hub) idle(ctx context.Context, d time.Duration) error {
+	h.mu.Lock()
+	full := h.waiters >= h.o.Waiters
+	if !full {
+		h.waiters++
+	}
+	h.mu.Unlock()
+	if full {
+		return job.ErrTooManyWaiters
+	}
+	h.await(ctx, &waiter{}, d)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiters--
+	return ctx.Err()
 }
 
 // awaitRun returns when Run hands out jobs, which it is given a moment to begin with.
