@@ -20,12 +20,19 @@ type CallbackStore interface {
 // push worker asked, and the fence decides. Its methods may be called at once from many
 // goroutines.
 type Callbacks struct {
-	hub   *Hub
-	store CallbackStore
+	hub    *Hub
+	store  CallbackStore
+	places chan struct{} // holds one for each that is settled now
 }
 
+// callbacksAtOnce is fewer than Postgres has connections for the API: whoever has many
+// tokens may keep other receivers waiting, and nobody else.
+const callbacksAtOnce = 2
+
 // NewCallbacks returns what takes callbacks; hub need not run.
-func NewCallbacks(hub *Hub, store CallbackStore) *Callbacks { return &Callbacks{hub, store} }
+func NewCallbacks(hub *Hub, store CallbackStore) *Callbacks {
+	return &Callbacks{hub, store, make(chan struct{}, callbacksAtOnce)}
+}
 
 // Open reads a token. Errors: [job.ErrCallbackToken], and that of Postgres, when tokens
 // cannot be read without it.
@@ -44,6 +51,12 @@ func (c *Callbacks) Open(ctx context.Context, token string) (job.Callback, error
 // [job.ErrLeaseLost]: the attempt is over, and not by the same being said before.
 // [job.ErrUnavailable]: the same may be asked again.
 func (c *Callbacks) Settle(ctx context.Context, back job.Callback, op job.LeaseOp) (job.LeaseResult, error) {
+	select {
+	case c.places <- struct{}{}:
+		defer func() { <-c.places }()
+	case <-ctx.Done():
+		return job.LeaseResult{}, fmt.Errorf("settle callback: %w: so many are settled already", job.ErrUnavailable)
+	}
 	r, err := c.settle(ctx, back, op)
 	switch {
 	case err == nil:

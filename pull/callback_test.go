@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -50,4 +52,63 @@ func TestCallbacks_StrangersDoNotAskPostgres(t *testing.T) {
 	if got, err := NewCallbacks(&Hub{keys: k}, nil).Open(t.Context(), token); err != nil || got != back {
 		t.Errorf("Open = %+v, %v, want %+v", got, err, back)
 	}
+}
+
+// slowExtends takes a second for each, and counts those at once.
+type slowExtends struct {
+	mu            sync.Mutex
+	at, most, all int
+}
+
+func (s *slowExtends) count(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at += n
+	s.most = max(s.most, s.at)
+	if n > 0 {
+		s.all++
+	}
+}
+
+func (s *slowExtends) ExtendCallback(_ context.Context, _ job.Ref, d time.Duration) (time.Time, error) {
+	s.count(1)
+	defer s.count(-1)
+	time.Sleep(time.Second)
+	return time.Now().Add(d), nil
+}
+
+func TestCallbacks_LeaveConnectionsToOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, err := newMetrics(nil, &Hub{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &slowExtends{}
+		c := NewCallbacks(&Hub{m: m}, s)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second+time.Second/2)
+		defer cancel()
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		var late int
+		for i := range 20 {
+			all.Go(func() {
+				back := job.Callback{QueueName: "q", Ref: job.Ref{ID: int64(i), DispatchID: 1}, ExpiresAt: time.Now().Add(time.Hour)}
+				_, err := c.Settle(ctx, back, job.LeaseOp{Verb: job.LeaseExtend, Lease: time.Minute})
+				if err == nil {
+					return
+				}
+				if !errors.Is(err, job.ErrUnavailable) {
+					t.Errorf("Settle = %v, want %v", err, job.ErrUnavailable)
+				}
+				mu.Lock()
+				late++
+				mu.Unlock()
+			})
+		}
+		all.Wait()
+		if s.most != callbacksAtOnce || s.all != 4*callbacksAtOnce || late != 20-s.all {
+			t.Errorf("%d were settled, at most %d at once, and %d came too late; want %d, %d and the rest", s.all, s.most, late, 4*callbacksAtOnce, callbacksAtOnce)
+		}
+	})
 }
