@@ -38,7 +38,7 @@ func TestEvents_StreamEndsWithItsKey(t *testing.T) {
 				s.Handler().ServeHTTP(slowWriter{w}, r)
 				ended <- time.Since(began)
 			}()
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			keys.set(func() {
 				if end == nil {
 					keys.err = job.ErrUnavailable
@@ -77,15 +77,15 @@ func TestEvents_StreamShowsWhatItsKeySeesNow(t *testing.T) {
 			r.Header.Set("Authorization", "Bearer "+key)
 			s.Handler().ServeHTTP(slowWriter{w}, r)
 		}()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		f.add(done(1, "mail"))
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		keys.set(func() {
 			k := keys.known[id]
 			k.Queues = []string{"other"}
 			keys.known[id] = k
 		})
-		time.Sleep(keyFresh + streamPing)
+		<-time.After(keyFresh + streamPing)
 		f.add(done(2, "mail"), done(3, "other"))
 		<-ended
 		said := w.Body.String()

@@ -62,7 +62,7 @@ func (k *Keyring) Get(ctx context.Context, read func(context.Context) ([]SealKey
 func (k *Keyring) read(ctx context.Context, read func(context.Context) ([]SealKey, error)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyringLimit)
 	defer cancel()
-	keys, err := []SealKey(nil), error(ErrUnavailable) // if it panics
+	keys, err := []SealKey(nil), ErrUnavailable // if it panics
 	defer func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()

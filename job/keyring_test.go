@@ -27,7 +27,7 @@ func (s *keyStore) read(ctx context.Context) ([]job.SealKey, error) {
 		s.most.Store(now)
 	}
 	defer s.at.Add(-1)
-	time.Sleep(100 * time.Millisecond) // in a bubble: while everybody else has their say
+	<-time.After(100 * time.Millisecond) // in a bubble: while everybody else has their say
 	if s.ended = ctx.Err(); s.ended != nil {
 		return nil, s.ended
 	}
@@ -62,7 +62,7 @@ func TestKeyring_AsksSeldom(t *testing.T) {
 		k, s := &job.Keyring{}, &keyStore{}
 		step := func(what string, wait time.Duration, away bool, had, reads int32) {
 			t.Helper()
-			time.Sleep(wait)
+			<-time.After(wait)
 			s.away.Store(away)
 			if got := crowd(t.Context(), t, k, s); got != had || s.reads.Load() != reads {
 				t.Errorf("%s: %d had keys after %d readings, want %d and %d", what, got, s.reads.Load(), had, reads)

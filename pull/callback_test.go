@@ -73,7 +73,7 @@ func (s *slowExtends) count(n int) {
 func (s *slowExtends) ExtendCallback(_ context.Context, _ job.Ref, d time.Duration) (time.Time, error) {
 	s.count(1)
 	defer s.count(-1)
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	return time.Now().Add(d), nil
 }
 
