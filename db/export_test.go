@@ -12,6 +12,11 @@ func (s *Store) Pinned() *pgxpool.Pool { return s.pool }
 // LimitCalls sets the limit of every call, before the first one.
 func (s *Store) LimitCalls(d time.Duration) { s.limit = d }
 
+// WaitForLocks sets how m waits for locks, before the first call.
+func (m *Migrator) WaitForLocks(lock, pause time.Duration, tries int) {
+	m.patience = patience{lock, pause, tries}
+}
+
 // Widen is widen.
 func Widen(near uint64, xid uint32) uint64 { return widen(near, xid) }
 

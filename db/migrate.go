@@ -5,9 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
+	"github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
@@ -30,6 +31,8 @@ const migrationLock int64 = 0x526f6f6b657279 // "Rookery"
 type Migrator struct {
 	pool     *sql.DB
 	provider *goose.Provider
+	patience patience
+	moving   atomic.Bool // Up or Down works: its connections wait for locks with patience
 }
 
 // Migration is one step of the schema.
@@ -42,47 +45,49 @@ type Migration struct {
 
 // NewMigrator connects to nothing yet.
 func NewMigrator(url string) (*Migrator, error) {
-	if _, err := parse(url); err != nil {
+	config, err := parse(url)
+	if err != nil {
 		return nil, err
 	}
-	pool, err := sql.Open("pgx", url)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
+	m := &Migrator{patience: usualPatience}
+	m.pool = stdlib.OpenDB(*config.ConnConfig, stdlib.OptionBeforeConnect(m.beforeConnect))
+	m.pool.SetMaxIdleConns(0) // none of before Up is used in it
 	store, err := database.NewStore(database.DialectPostgres, MigrationsTable)
 	if err != nil {
-		return nil, errors.Join(err, pool.Close())
+		return nil, errors.Join(err, m.pool.Close())
 	}
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock), lock.WithLockTimeout(1, 300))
 	if err != nil {
-		return nil, errors.Join(err, pool.Close())
+		return nil, errors.Join(err, m.pool.Close())
 	}
-	provider, err := goose.NewProvider("", pool, migrations.FS,
+	provider, err := goose.NewProvider("", m.pool, migrations.FS,
 		goose.WithStore(store), goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return nil, errors.Join(err, pool.Close())
+		return nil, errors.Join(err, m.pool.Close())
 	}
-	return &Migrator{pool: pool, provider: provider}, nil
+	m.provider = provider
+	return m, nil
 }
 
-// Up applies what is missing and returns it.
+// Up applies what is missing and returns it. For a lock it waits 3 s, several times,
+// and then the error says who has it; the migration that wanted it was not begun, and the
+// ones before it are applied.
 func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
-	results, err := m.provider.Up(ctx)
+	results, err := m.patiently(ctx, m.provider.Up)
 	return applied(results), wrap("migrate up", err)
 }
 
 // Down takes back the newest applied migration, or all of them. In production
 // migrations go forward; Down is for tests.
 func (m *Migrator) Down(ctx context.Context, all bool) ([]Migration, error) {
-	if all {
-		results, err := m.provider.DownTo(ctx, 0)
-		return applied(results), wrap("migrate down", err)
-	}
-	result, err := m.provider.Down(ctx)
-	if err != nil {
-		return nil, wrap("migrate down", err)
-	}
-	return applied([]*goose.MigrationResult{result}), nil
+	results, err := m.patiently(ctx, func(ctx context.Context) ([]*goose.MigrationResult, error) {
+		if all {
+			return m.provider.DownTo(ctx, 0)
+		}
+		result, err := m.provider.Down(ctx)
+		return []*goose.MigrationResult{result}, err
+	})
+	return applied(results), wrap("migrate down", err)
 }
 
 // Status lists all migrations in their order. It changes nothing: goose would make
