@@ -137,7 +137,7 @@ func TestSettle_RefusedHereIsAskedOnce(t *testing.T) {
 			s := &truth{Job: job.Job{ID: 1, DispatchID: 9, Status: job.Dispatched}, was: 7}
 			h, key := dropped(t, s)
 			go func() {
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				h.mu.Lock()
 				j := h.leases[job.Ref{ID: 1, DispatchID: 7}].job
 				h.mu.Unlock()

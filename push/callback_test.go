@@ -195,7 +195,7 @@ func TestCallback_SlowAnswerEndsNothing(t *testing.T) {
 		defer stop()
 		store.slow = func() {
 			store.slow = nil
-			time.Sleep(time.Second) // beyond the deadline
+			<-time.After(time.Second) // beyond the deadline
 			store.states[7] = job.OpenState{Open: true, Extended: true, Left: time.Minute}
 		}
 		go c.run(ctx)
@@ -204,7 +204,7 @@ func TestCallback_SlowAnswerEndsNothing(t *testing.T) {
 		go func() {
 			ended <- c.await(ctx, &workers.Job{Envelope: job.Envelope{ID: 7, QueueName: "q", DispatchID: 1}}, began.Add(askEvery+time.Second/2))
 		}()
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		synctest.Wait()
 		select {
 		case err := <-ended:
