@@ -158,7 +158,7 @@ func TestAPI_AnswersAsItsDocumentSays(t *testing.T) {
 	}
 	elsewhere := []string{ // other tests have these
 		"insertJob 202", "insertJob 503", "insertJobs 202", "insertJobs 503", "getJob 304", "getSpooled 200", "readyz 503", "cancelJob 404", "redriveJob 404", "getOperation 304",
-		"leaseJobs 200", "ackLease 200", "nackLease 200", "extendLease 200", "releaseLease 200", "settleLeases 200", "beatLeases 200", "exportEvents 429",
+		"leaseJobs 200", "ackLease 200", "nackLease 200", "extendLease 200", "releaseLease 200", "settleLeases 200", "beatLeases 200", "exportEvents 429", "streamEvents 429",
 	}
 	const (
 		jobs, one, queue = "/v1/jobs", "/v1/jobs/{id}", "/v1/queues/{name}"
