@@ -16,7 +16,8 @@
 //	run out                   the handler abandons the attempt: its lease in Redis ends, a
 //	                          relay takes the job back and counts a loss, as of a worker
 //	                          that crashed
-//	server stopped            abandoned too if its client ever extended it, which it can elsewhere; else the job goes back
+//	server stopped            abandoned too if its client ever extended it, which it can
+//	                          elsewhere; else the job goes back
 //	never answered            the client hung up before it had the answer: the job goes back
 //	                          as if it had not been taken
 //
@@ -25,4 +26,7 @@
 // lease's id names the attempt, its token proves that a server gave it, and the fence
 // decides, as for every worker. A heartbeat for one makes this server hold the attempt as
 // well (see adopt.go), so a client may go from server to server.
+//
+// [Callbacks] settles attempts of push workers in the same way. clients.go notes who asks,
+// for people to see and to quieten.
 package pull

@@ -7,6 +7,11 @@
 //	           complete, fail, snooze, │          └ slower ─┤ 429, 503
 //	           discard                 ◀──────── verdict ───┘ the rest
 //
+// The gate keeps to what the receiver said (gate.go), and to the endpoint's limits, which
+// all push workers share by permits in Redis (permit.go). A receiver that answers 202 with
+// Rookery-Async: true ends the attempt later, by a callback to any server of the API, which
+// tells Postgres; meanwhile the attempt is kept open here (callback.go).
+//
 // Each queue with an endpoint has a worker of its own, so that a receiver that hangs
 // holds up nobody else's jobs. Leases, retries, timeouts and what a crash does are the
 // worker's; a job is delivered at least once, each time under the same webhook-id.
