@@ -119,6 +119,7 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 	queues := w.order.next()
 	for i, q := range queues {
 		if free <= len(f.waiting) {
+			passOver(queues[i:], f.at)
 			return true, true
 		}
 		before := len(f.waiting)
@@ -128,7 +129,7 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 		} else if len(queues) > 1 && !q.wants(f.at) {
 			continue
 		}
-		limit := w.share(free-before, q, queues[i+1:])
+		limit := w.share(free-before, q, queues[i+1:], f.at)
 		if limit <= 0 {
 			more, got = true, true // no slot for it, but jobs
 			continue

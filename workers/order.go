@@ -24,7 +24,8 @@ func newOrder(queues []*queue) *order {
 
 // next returns the queues of one round. The slice is valid until the next call.
 // With weights it is a weighted random order (Efraimidis and Spirakis, "Weighted
-// random sampling with a reservoir", 2006: sort by −ln(random)/weight).
+// random sampling with a reservoir", 2006: sort by −ln(random)/weight), those that were
+// passed over before all others.
 func (o *order) next() []*queue {
 	if !o.weighted {
 		return o.queues
@@ -32,6 +33,15 @@ func (o *order) next() []*queue {
 	for _, q := range o.queues {
 		o.keys[q] = -math.Log(1-rand.Float64()) / float64(q.weight)
 	}
-	slices.SortFunc(o.queues, func(a, b *queue) int { return cmp.Compare(o.keys[a], o.keys[b]) })
+	slices.SortFunc(o.queues, func(a, b *queue) int {
+		switch {
+		case a.passed == b.passed:
+			return cmp.Compare(o.keys[a], o.keys[b])
+		case a.passed:
+			return -1
+		default:
+			return 1
+		}
+	})
 	return o.queues
 }

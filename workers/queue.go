@@ -20,9 +20,10 @@ type queue struct {
 	taking sync.Mutex
 
 	// Of the fetch loop alone: whether it is this queue's turn (turns.go).
-	rung bool      // its bell rang, and no take was answered since
-	hot  bool      // the last take left jobs behind
-	due  time.Time // when it is asked though no bell rang; zero: at once
+	rung   bool      // its bell rang, and no take was answered since
+	hot    bool      // the last take left jobs behind
+	due    time.Time // when it is asked though no bell rang; zero: at once
+	passed bool      // it was its turn, and other queues took the last slots
 
 	// Of the fetch loop alone: the take that has no answer yet.
 	token      string

@@ -17,7 +17,9 @@ import (
 //	a take has no answer        its token is repeated
 //	not asked for a second      a bell that got lost costs no more
 //
-// A queue that could not be asked (its epoch is not joined, say) keeps its turn.
+// A queue that could not be asked (its epoch is not joined, say) keeps its turn. With
+// weights, one that got no slot when it was its turn comes first in the next round,
+// unless it is known to have a backlog: it may lose the last free slot to one once.
 
 // lookEvery is how often a worker that is never idle looks at the bells: a job beside
 // a backlog waits so much longer. A look at fifty bells of one server costs what one
@@ -29,18 +31,21 @@ func (q *queue) wants(now time.Time) bool {
 	return q.rung || q.hot || q.token != "" || !now.Before(q.due)
 }
 
+// waits reports whether it is the queue's turn, and not for a backlog's sake.
+func (q *queue) waits(now time.Time) bool { return !q.hot && q.wants(now) }
+
 // answered notes an answer to a take sent at now. Queues that were asked together do not
 // stay together: fifty takes in a row are a long time for a job.
 func (q *queue) answered(more bool, now time.Time) {
-	q.rung, q.hot = false, more
+	q.rung, q.hot, q.passed = false, more, false
 	q.due = now.Add(waitAtMost - rand.N(waitAtMost/4))
 }
 
 // share returns for how many of the free slots q is asked; later are the queues that
 // come after it. In strict order that is all. With weights it leaves the spare ones to
 // queues without a backlog, so that their next job need not wait for a handler to
-// return, and one to each of the later ones whose bell rang. 0: none is for a backlog.
-func (w *Worker) share(free int, q *queue, later []*queue) int {
+// return, and one to each of the later ones that wait. 0: none is for a backlog.
+func (w *Worker) share(free int, q *queue, later []*queue, now time.Time) int {
 	if !w.order.weighted {
 		return free
 	}
@@ -48,11 +53,18 @@ func (w *Worker) share(free int, q *queue, later []*queue) int {
 		return 0
 	}
 	for _, l := range later {
-		if l.rung {
+		if l.waits(now) {
 			free--
 		}
 	}
 	return max(free, 1)
+}
+
+// passOver notes that there was no slot left for these queues.
+func passOver(queues []*queue, now time.Time) {
+	for _, q := range queues {
+		q.passed = q.passed || q.waits(now)
+	}
 }
 
 // spare returns how many slots are not for backlogs: one in sixteen, when there are
@@ -77,7 +89,7 @@ func (w *Worker) listen(ctx context.Context, f *fetcher) {
 	f.names = f.names[:0]
 	for _, q := range w.queues {
 		busy = busy || q.hot
-		if !q.wants(now) && !q.away(now, w.o.Beat) {
+		if !q.rung && !q.hot && q.token == "" && !q.away(now, w.o.Beat) {
 			f.names = append(f.names, q.name)
 		}
 	}
