@@ -42,7 +42,7 @@ lint-vet:
 	go vet ./...
 
 lint-code:
-	$(TOOL) golangci-lint run
+	$(TOOL) golangci-lint run --allow-serial-runners
 
 lint-sql:
 	$(TOOL) sqlc diff
@@ -71,7 +71,7 @@ bench-go: servers ## Go's benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 bench-lint: ## golangci-lint in bench
-	cd bench && go tool -modfile=../tools/go.mod golangci-lint run
+	cd bench && go tool -modfile=../tools/go.mod golangci-lint run --allow-serial-runners
 
 bench-test: servers ## go vet and the tests of bench
 	cd bench && go vet ./... && go test ./...
