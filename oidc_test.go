@@ -1,47 +1,30 @@
 package rookery_test
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/json"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/penguinmails/rookery"
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
+	"github.com/penguinmails/rookery/internal/oidc/oidctest"
 )
 
 // issuer is an OIDC provider on this machine; the function signs claims.
 func issuer(t *testing.T) (url string, sign func(map[string]any) string) {
 	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	i, err := oidctest.Start()
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": server.URL, "jwks_uri": server.URL + "/keys"})
-	})
-	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: public, KeyID: "1", Use: "sig"}}})
-	})
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: private}, (&jose.SignerOptions{}).WithHeader("kid", "1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return server.URL, func(claims map[string]any) string {
+	t.Cleanup(func() { _ = i.Close() })
+	return i.URL, func(claims map[string]any) string {
 		t.Helper()
-		text, err := jwt.Signed(signer).Claims(map[string]any{"iss": server.URL, "aud": "rookery", "exp": time.Now().Add(time.Hour).Unix()}).Claims(claims).Serialize()
+		text, err := i.Sign(claims)
 		if err != nil {
 			t.Fatal(err)
 		}

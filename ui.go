@@ -41,6 +41,10 @@ func (s *Service) dashboard(jobs *Jobs) func(*httpapi.Door) (httpapi.UI, error) 
 		if door.Locked() {
 			o.Door = doorway{door}
 		}
+		var err error
+		if o.SignOn, err = s.signOn(); err != nil {
+			return nil, err
+		}
 		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h, Charts: jobs, Operations: s.store, Endpoints: endpointView{s.store, s.redis}}, o)
 	}
 }

@@ -34,7 +34,7 @@ func (p Principal) Sees(queue string) bool { return job.MatchQueue(p.Queues, que
 
 // own reports whether p has a key that people made, or a token: a name of its own.
 func (p Principal) own() bool {
-	return strings.HasPrefix(p.Name, keyPrincipal) || strings.HasPrefix(p.Name, tokenPrincipal)
+	return strings.HasPrefix(p.Name, keyPrincipal) || strings.HasPrefix(p.Name, TokenPrincipal)
 }
 
 // owner returns whose an Idempotency-Key is: each key that people made has its own, so

@@ -17,8 +17,8 @@ type Tokens interface {
 	Verify(ctx context.Context, token string, now time.Time) (job.Bearer, error)
 }
 
-// tokenPrincipal begins the name of a principal with a token.
-const tokenPrincipal = "oidc:"
+// TokenPrincipal begins the name of a principal with a token.
+const TokenPrincipal = "oidc:"
 
 // isToken reports whether text is written like a token, and no key is: neither those
 // that people made, nor, as far as they are asked first, those of the options.
@@ -30,7 +30,7 @@ func (g *guard) holder(ctx context.Context, token string) (Principal, *problem) 
 	var odd *job.TokenError
 	switch {
 	case err == nil:
-		return Principal{Name: tokenPrincipal + b.Subject, Scopes: b.Scopes, Queues: b.Queues}, nil
+		return Principal{Name: TokenPrincipal + b.Subject, Scopes: b.Scopes, Queues: b.Queues}, nil
 	case errors.As(err, &odd):
 		p := newProblem(http.StatusUnauthorized, codeUnauthorized, odd.Error())
 		p.authenticate = `Bearer realm="rookery", error="invalid_token"`

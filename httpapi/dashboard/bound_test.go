@@ -34,6 +34,7 @@ func pageMatrix() map[string]cell {
 	const found, refused, missing = http.StatusSeeOther, http.StatusForbidden, http.StatusNotFound
 	return map[string]cell{
 		"GET /ui/static/{hash}/{name}": {open: true}, "GET /ui/login": {open: true}, "POST /ui/login": {open: true}, "POST /ui/logout": {open: true},
+		"GET /ui/login/issuer": {open: true}, "GET /ui/login/back": {open: true}, // TestSignOn_RolesAreClaims
 		"GET /ui/stream": {elsewhere: true}, // tells when, not what: TestGlance_OfSomeQueues
 
 		"GET /ui/{$}":                      {shows: mine},

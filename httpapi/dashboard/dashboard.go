@@ -134,6 +134,8 @@ func (d *Dashboard) pages() []page {
 		{"GET /ui/static/{hash}/{name}", d.assets.serve},
 		{"GET /ui/login", d.loginForm},
 		{"POST /ui/login", d.login},
+		{"GET /ui/login/issuer", d.signOn},
+		{"GET " + SignOnPath, d.signedOn},
 		{"POST /ui/logout", d.logout},
 		{"GET /ui/stream", d.stream},
 		{"GET /ui/charts", d.chartData},

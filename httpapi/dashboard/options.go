@@ -15,6 +15,9 @@ type Options struct {
 	// Door knows who has a key. nil: no key is needed, and everybody who gets here is an
 	// admin.
 	Door Door
+	// SignOn lets people in without a key, where an issuer knows them; with a Door only. nil:
+	// nobody.
+	SignOn SignOn
 	// ReadOnly takes everything but looking from everybody.
 	ReadOnly bool
 	// Version is shown to people.

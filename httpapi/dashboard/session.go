@@ -20,34 +20,42 @@ const (
 	sessionLife = 12 * time.Hour
 	maxKey      = 512     // bytes of a key that is looked at
 	maxForm     = 1 << 16 // bytes of a form
-	maxCookie   = 1 << 10 // bytes of a session
+	maxCookie   = 3 << 10 // bytes of a session
 	home        = "/ui/"
 )
 
 // session is what the cookie of somebody who is logged in says: who they are and until
 // when, signed with the seal of their key. What they may is asked anew each time; the
-// server keeps nothing.
+// server keeps nothing. Of those who came from the issuer nobody can be asked: their
+// session says what they may, signed with the seal of [SignOn].
 type session struct {
-	Name  string `json:"n"`
-	Until int64  `json:"u"` // seconds since 1970
+	Name   string      `json:"n"`
+	Until  int64       `json:"u"` // seconds since 1970
+	Issued bool        `json:"i,omitempty"`
+	Scopes []job.Scope `json:"s,omitempty"`
+	Queues []string    `json:"q,omitempty"`
 }
 
 func seal(g Guest, now time.Time) string {
-	text, _ := json.Marshal(session{g.Name, now.Add(sessionLife).Unix()}) // a string and a number: cannot fail
+	return sealSession(g, session{Name: g.Name, Until: now.Add(sessionLife).Unix()})
+}
+
+func sealSession(g Guest, s session) string {
+	text, _ := json.Marshal(s) // texts, a number, a bool: cannot fail
 	part := base64.RawURLEncoding.EncodeToString(text)
 	return part + "." + base64.RawURLEncoding.EncodeToString(sign(g, part))
 }
 
-// nameIn returns whose session a cookie says that it is, "" when it is none. It proves
+// sessionIn returns what a cookie says, without a name when it is no session. It proves
 // nothing; [sealed] does.
-func nameIn(cookie string, now time.Time) string {
+func sessionIn(cookie string, now time.Time) session {
 	part, _, _ := strings.Cut(cookie, ".")
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	var in session
 	if err != nil || json.Unmarshal(text, &in) != nil || now.Unix() >= in.Until {
-		return ""
+		return session{}
 	}
-	return in.Name
+	return in
 }
 
 // sealed reports whether a cookie was made for a guest.
@@ -97,11 +105,16 @@ func (d *Dashboard) visitor(r *http.Request) (Visitor, error) {
 	if err != nil || len(c.Value) > maxCookie {
 		return Visitor{}, errStranger
 	}
-	name := nameIn(c.Value, time.Now())
-	if name == "" {
+	s := sessionIn(c.Value, time.Now())
+	if s.Name == "" {
 		return Visitor{}, errStranger
 	}
-	g, err := d.o.Door.Again(r, name)
+	var g Guest
+	if s.Issued {
+		g, err = d.guestOf(s)
+	} else {
+		g, err = d.o.Door.Again(r, s.Name)
+	}
 	if errors.Is(err, job.ErrNotFound) || err == nil && !sealed(g, c.Value) {
 		return Visitor{}, errStranger
 	}
@@ -147,6 +160,28 @@ func doorProblem(err error) error {
 type loginBody struct {
 	Next    string
 	Refused string // why; "": nobody has tried yet
+	Issuer  string // where one can log in without a key; "": nowhere
+}
+
+func (d *Dashboard) loginPage(w http.ResponseWriter, r *http.Request, status int, b loginBody) {
+	if d.o.SignOn != nil {
+		b.Issuer = d.o.SignOn.Issuer()
+	}
+	d.render(w, r, Visitor{}, status, content{template: "login", title: "Log in", body: b})
+}
+
+// refuse shows the form again, and why; cause is for the log.
+func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, next string, why, cause error) {
+	p := problemOf(why)
+	log := d.log.With(logRequestID, requestID(w), logReason, p.text)
+	if cause != nil {
+		log = log.With(logError, cause)
+	}
+	log.WarnContext(r.Context(), "dashboard login refused")
+	if p.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	d.loginPage(w, r, p.status, loginBody{Next: next, Refused: p.text})
 }
 
 func (d *Dashboard) loginForm(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +190,7 @@ func (d *Dashboard) loginForm(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
-	d.render(w, r, Visitor{}, http.StatusOK, content{template: "login", title: "Log in", body: loginBody{Next: next}})
+	d.loginPage(w, r, http.StatusOK, loginBody{Next: next})
 }
 
 func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {
@@ -167,9 +202,7 @@ func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {
 	}
 	g, v, err := d.enter(r, key)
 	if err != nil {
-		p := problemOf(doorProblem(err))
-		d.log.WarnContext(r.Context(), "dashboard login refused", logRequestID, requestID(w), logReason, p.text)
-		d.render(w, r, Visitor{}, p.status, content{template: "login", title: "Log in", body: loginBody{Next: next, Refused: p.text}})
+		d.refuse(w, r, next, doorProblem(err), nil)
 		return
 	}
 	c := cookieOf(r)

@@ -15,7 +15,7 @@ func TestSession_OnlyOurs(t *testing.T) {
 	g := Guest{Name: "key:a", Seal: [32]byte{1}}
 	cookie := seal(g, now)
 	for _, at := range []time.Duration{0, sessionLife - time.Second} {
-		if got := nameIn(cookie, now.Add(at)); got != g.Name || !sealed(g, cookie) {
+		if got := sessionIn(cookie, now.Add(at)).Name; got != g.Name || !sealed(g, cookie) {
 			t.Errorf("after %s the session is of %q, sealed %t, want %q", at, got, sealed(g, cookie), g.Name)
 		}
 	}
@@ -31,11 +31,11 @@ func TestSession_OnlyOurs(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", ".", "!", "eyJ", "bnVsbA", "e30"} {
-		if got := nameIn(bad, now); got != "" {
+		if got := sessionIn(bad, now).Name; got != "" {
 			t.Errorf("the session %q is of %q, want nobody", bad, got)
 		}
 	}
-	if got := nameIn(cookie, now.Add(sessionLife)); got != "" {
+	if got := sessionIn(cookie, now.Add(sessionLife)).Name; got != "" {
 		t.Errorf("after twelve hours the session is of %q, want nobody", got)
 	}
 }

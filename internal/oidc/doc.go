@@ -14,8 +14,12 @@
 // but at most every 30 s whatever tokens say. While it does not answer, its keys are good
 // for a day.
 //
+// People log in by the authorization code flow ([Login]): the browser that comes back must
+// be the one that went (state), the code is worth nothing without what that browser kept
+// (PKCE), and the identity token is of this login (nonce) and for this client (aud, azp).
+//
 // # What it leaves to others
 //
-// Signatures, and the parsing of tokens and keys, are go-jose's. Nothing is known of who
-// has logged out before exp: tokens should be short.
+// Signatures, and the parsing of tokens and keys, are go-jose's, the exchange of codes is
+// x/oauth2's. Nothing is known of who has logged out before exp: tokens should be short.
 package oidc

@@ -157,14 +157,10 @@ const logError = "error"
 // fetch finds out where the keys are, and reads them.
 func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	var where struct {
-		Issuer  string `json:"issuer"`
 		KeysURL string `json:"jwks_uri"`
 	}
-	if err := s.get(ctx, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration", &where); err != nil {
+	if err := s.discover(ctx, &where); err != nil {
 		return nil, err
-	}
-	if where.Issuer != s.issuer {
-		return nil, errors.New("the discovery document is of another issuer")
 	}
 	if err := checkURL(where.KeysURL); err != nil {
 		return nil, fmt.Errorf("jwks_uri: %w", err)
@@ -183,6 +179,24 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 		}
 	}
 	return out, nil
+}
+
+// discover reads the issuer's discovery document, which must be its own.
+func (s *keySet) discover(ctx context.Context, into any) error {
+	var text json.RawMessage
+	if err := s.get(ctx, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration", &text); err != nil {
+		return err
+	}
+	var whose struct {
+		Issuer string `json:"issuer"`
+	}
+	if json.Unmarshal(text, &whose) != nil || json.Unmarshal(text, into) != nil {
+		return errors.New("the discovery document is not what it should be")
+	}
+	if whose.Issuer != s.issuer {
+		return errors.New("the discovery document is of another issuer")
+	}
+	return nil
 }
 
 func (s *keySet) get(ctx context.Context, from string, into any) (err error) {

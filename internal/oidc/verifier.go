@@ -88,26 +88,30 @@ func algorithms() []jose.SignatureAlgorithm {
 // Verify returns who the holder of a token is. A [*job.TokenError] refuses it;
 // [job.ErrUnavailable]: the issuer does not answer, and its keys are not known.
 func (v *Verifier) Verify(ctx context.Context, token string, now time.Time) (job.Bearer, error) {
-	if len(token) > maxToken {
-		return job.Bearer{}, refused("has %d bytes, may have %d", len(token), maxToken)
-	}
-	parsed, err := jwt.ParseSigned(token, algorithms())
-	if err != nil || len(parsed.Headers) != 1 {
-		return job.Bearer{}, refused("is no JSON Web Token signed by RS256, ES256 or EdDSA")
-	}
-	key, err := v.keys.find(ctx, parsed.Headers[0].KeyID, parsed.Headers[0].Algorithm, now)
+	std, all, err := v.claims(ctx, token, now)
 	if err != nil {
 		return job.Bearer{}, err
 	}
-	var std jwt.Claims
-	var all map[string]json.RawMessage
-	if parsed.Claims(key, &std, &all) != nil {
-		return job.Bearer{}, refused("is not signed by the key that it names, or its claims cannot be read")
-	}
-	if err := v.check(std, now); err != nil {
-		return job.Bearer{}, err
-	}
 	return v.bearer(std.Subject, all)
+}
+
+// claims returns what a token says that is good now.
+func (v *Verifier) claims(ctx context.Context, token string, now time.Time) (std jwt.Claims, all map[string]json.RawMessage, err error) {
+	if len(token) > maxToken {
+		return std, nil, refused("has %d bytes, may have %d", len(token), maxToken)
+	}
+	parsed, err := jwt.ParseSigned(token, algorithms())
+	if err != nil || len(parsed.Headers) != 1 {
+		return std, nil, refused("is no JSON Web Token signed by RS256, ES256 or EdDSA")
+	}
+	key, err := v.keys.find(ctx, parsed.Headers[0].KeyID, parsed.Headers[0].Algorithm, now)
+	if err != nil {
+		return std, nil, err
+	}
+	if parsed.Claims(key, &std, &all) != nil {
+		return std, nil, refused("is not signed by the key that it names, or its claims cannot be read")
+	}
+	return std, all, v.check(std, now)
 }
 
 // check compares the claims that every token has.

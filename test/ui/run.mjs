@@ -271,6 +271,16 @@ try {
   check(guest.url().includes('/ui/login?next='), 'a stranger is asked for a key');
   await accessible(guest, 'login');
   await guest.screenshot({ path: `${shots}login-light.png`, caret: 'initial' });
+  // The issuer is another site: a redirect from there would come without the session.
+  await guest.getByRole('link', { name: /^Log in at localhost/ }).click();
+  await guest.waitForURL(`${where.locked}/ui/dead`);
+  check((await guest.locator('h1').innerText()).includes('Dead'), 'somebody comes from the issuer, and goes on to where they wanted');
+  const issued = await guest.context().cookies(where.locked);
+  check(issued.length === 1 && issued[0].httpOnly && issued[0].sameSite === 'Strict', 'theirs is a session as others, and nothing else is left');
+  await guest.goto(`${where.locked}/ui/jobs/${dead}`);
+  check(await guest.locator('.actions').count() === 1 && await guest.getByRole('link', { name: 'Audit' }).count() === 0, 'an operator by the claims');
+  await next(guest, () => guest.getByRole('button', { name: 'Log out' }).click());
+  await guest.goto(`${where.locked}/ui/dead`);
   guest.removeAllListeners('console'); // a 401 is a line on the console
   await guest.getByLabel('API key').fill('not the key that is wanted');
   await next(guest, () => guest.getByRole('button', { name: 'Log in' }).click());

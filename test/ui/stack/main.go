@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/penguinmails/rookery"
 	"github.com/penguinmails/rookery/internal/devstack"
+	"github.com/penguinmails/rookery/internal/oidc/oidctest"
 	"github.com/penguinmails/rookery/job"
 	"github.com/penguinmails/rookery/workers"
 )
@@ -63,8 +65,16 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, svc.Close()) }()
+	front, issuer, err := doors(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, issuer.Close()) }()
 	locked := config
 	locked.APIKeys = []string{key}
+	locked.OIDC = rookery.OIDC{Issuer: issuer.URL, Audience: "rookery", ScopeClaim: "roles", Login: rookery.OIDCLogin{
+		ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret, URL: "http://" + front.Addr().String(),
+	}}
 	second, err := rookery.Open(ctx, locked)
 	if err != nil {
 		return err
@@ -75,10 +85,10 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer pool.Close()
-	return serve(ctx, svc, second, pool)
+	return serve(ctx, svc, second, front, pool)
 }
 
-func serve(ctx context.Context, svc, second *rookery.Service, pool *pgxpool.Pool) error {
+func serve(ctx context.Context, svc, second *rookery.Service, front net.Listener, pool *pgxpool.Pool) error {
 	relay, err := svc.Relay()
 	if err != nil {
 		return err
@@ -102,6 +112,7 @@ func serve(ctx context.Context, svc, second *rookery.Service, pool *pgxpool.Pool
 	for _, run := range []func(context.Context) error{relay.Run, api.Run, door.Run, worker.Run} {
 		g.Go(func() error { return run(ctx) })
 	}
+	g.Go(func() error { return pass(ctx, front, door.Addr()) })
 	held := make(chan struct{})
 	g.Go(func() error { return hold(ctx, pool, held) })
 	g.Go(func() error {
@@ -117,7 +128,7 @@ func serve(ctx context.Context, svc, second *rookery.Service, pool *pgxpool.Pool
 		if err != nil {
 			return err
 		}
-		return json.NewEncoder(os.Stdout).Encode(map[string]string{"url": "http://" + api.Addr(), "locked": "http://" + door.Addr(), "key": key, "viewer": viewer})
+		return json.NewEncoder(os.Stdout).Encode(map[string]string{"url": "http://" + api.Addr(), "locked": "http://" + front.Addr().String(), "key": key, "viewer": viewer})
 	})
 	return g.Wait()
 }
