@@ -273,6 +273,7 @@ try {
   await guest.screenshot({ path: `${shots}login-light.png`, caret: 'initial' });
   // The issuer is another site: a redirect from there would come without the session.
   await guest.getByRole('link', { name: /^Log in at localhost/ }).click();
+  await guest.getByRole('link', { name: 'Yes' }).click();
   await guest.waitForURL(`${where.locked}/ui/dead`);
   check((await guest.locator('h1').innerText()).includes('Dead'), 'somebody comes from the issuer, and goes on to where they wanted');
   const issued = await guest.context().cookies(where.locked);

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"maps"
 	"net"
 	"net/http"
@@ -35,6 +36,7 @@ type Issuer struct {
 	Claims  map[string]any // of identity tokens, over those that a good one has
 	Refuses string         // the error that browsers are sent back with; "": none
 	Methods []string       // how a client may say who it is; none: does not say, and takes client_secret_basic
+	Asks    bool           // shows a page first, as issuers do, with a link called Yes
 	Broken  bool           // answers everything but its keys with 503
 
 	server http.Server
@@ -114,6 +116,11 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(q.Get("state")) < 16 || len(q.Get("nonce")) < 16 || len(q.Get("code_challenge")) != 43 || !slices.Contains(strings.Fields(q.Get("scope")), "openid") {
 		http.Error(w, "state, nonce, code_challenge or scope is not what it should be", http.StatusBadRequest)
+		return
+	}
+	if i.Asks && !q.Has("yes") {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = fmt.Fprintf(w, `<!doctype html><title>Issuer</title><a href="?%s&amp;yes">Yes</a>`, html.EscapeString(r.URL.RawQuery))
 		return
 	}
 	back, err := url.Parse(q.Get("redirect_uri"))

@@ -21,6 +21,7 @@ func doors(ctx context.Context) (front net.Listener, issuer *oidctest.Issuer, er
 		return nil, nil, err
 	}
 	issuer.URL = strings.Replace(issuer.URL, "127.0.0.1", "localhost", 1)
+	issuer.Asks = true // only what begins at its own page comes from another site
 	issuer.Claims = map[string]any{"roles": []string{"jobs:read", "jobs:write", "queues:admin"}}
 	front, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	return front, issuer, err
