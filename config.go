@@ -16,7 +16,8 @@ import (
 // file, which has lines NAME=value and may be "". A value with a $ or # in it stands
 // in single quotes there; a name that nothing here asks for is an error. Each secret
 // may instead be named by a file that holds it:
-// DATABASE_URL_FILE, DATABASE_LISTEN_URL_FILE, REDIS_URL_FILE, ROOKERY_API_KEYS_FILE.
+// DATABASE_URL_FILE, DATABASE_LISTEN_URL_FILE, REDIS_URL_FILE, ROOKERY_API_KEYS_FILE,
+// ROOKERY_OIDC_CLIENT_SECRET_FILE.
 // No error repeats a value of a secret.
 func LoadConfig(file string, getenv func(string) string) (Config, error) {
 	c, _, err := load(file, getenv)
@@ -38,7 +39,7 @@ func load(file string, getenv func(string) string) (Config, *reading, error) {
 			return Config{}, from, fmt.Errorf("read config file %s: it is not lines of NAME=value", file)
 		}
 		named = namesOf(from.file)
-		for _, name := range []string{"DATABASE_URL", "DATABASE_LISTEN_URL", "REDIS_URL", "ROOKERY_API_KEYS"} {
+		for _, name := range []string{"DATABASE_URL", "DATABASE_LISTEN_URL", "REDIS_URL", "ROOKERY_API_KEYS", "ROOKERY_OIDC_CLIENT_SECRET"} {
 			if getenv(name) != "" || getenv(name+suffixFile) != "" {
 				delete(from.file, name)
 				delete(from.file, name+suffixFile)

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/penguinmails/rookery/httpapi"
 	"github.com/penguinmails/rookery/httpapi/dashboard"
 	"github.com/penguinmails/rookery/internal/oidc"
-	"github.com/penguinmails/rookery/job"
 )
 
 // OIDC says whose tokens the API takes beside keys; the zero value: nobody's. See
@@ -30,7 +28,7 @@ type OIDC struct {
 // OIDCLogin lets people log in to the dashboard at the issuer; the zero value: nobody. What
 // they may stands in the same claims, of their identity token.
 type OIDCLogin struct {
-	ClientID, ClientSecret string // what the issuer knows the dashboard by
+	ClientID, ClientSecret string // what the issuer knows the dashboard by; the secret is random, and of this client alone
 	URL                    string // where people reach this service, such as https://rookery.example.com
 	Scopes                 string // asked for beside openid, with spaces between, such as "groups"
 }
@@ -51,7 +49,7 @@ func oidcOf(read func(string) string) (OIDC, error) {
 	case c == OIDC{}:
 		return c, nil
 	case c.Issuer == "":
-		return c, errors.New("ROOKERY_OIDC_ISSUER is needed with the other ROOKERY_OIDC_ variables")
+		return c, errors.New("ROOKERY_OIDC_ISSUER is needed with ROOKERY_UI_URL and the other ROOKERY_OIDC_ variables")
 	case c.Audience == "":
 		return c, errors.New("ROOKERY_OIDC_AUDIENCE is needed with ROOKERY_OIDC_ISSUER: without it, tokens for other services would be good here")
 	case *l == OIDCLogin{}:
@@ -60,6 +58,9 @@ func oidcOf(read func(string) string) (OIDC, error) {
 		return c, errors.New("ROOKERY_OIDC_CLIENT_ID, ROOKERY_OIDC_CLIENT_SECRET and ROOKERY_UI_URL are needed together")
 	case len(l.ClientSecret) < minClientSecret:
 		return c, fmt.Errorf("ROOKERY_OIDC_CLIENT_SECRET has %d bytes, must have %d or more: it signs sessions too", len(l.ClientSecret), minClientSecret)
+	}
+	if err := oidc.CheckURL(l.URL); err != nil {
+		return c, fmt.Errorf("ROOKERY_UI_URL is %q: %w", l.URL, err)
 	}
 	if u, err := url.Parse(l.URL); err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return c, fmt.Errorf("ROOKERY_UI_URL is %q, must be a URL without a path, such as https://rookery.example.com", l.URL)
@@ -90,28 +91,29 @@ func (s *Service) claims() oidc.Options {
 	return oidc.Options{ScopeClaim: c.ScopeClaim, QueuesClaim: c.QueuesClaim, Logger: s.log}
 }
 
-// signOn returns how people log in to the dashboard at the issuer; nil: they do not.
-func (s *Service) signOn() (dashboard.SignOn, error) {
+// signOn returns how people log in to the dashboard at the issuer, and where they reach it;
+// nil: they do not.
+func (s *Service) signOn() (on dashboard.SignOn, at string, err error) {
 	c := s.config.OIDC
 	if c.Login == (OIDCLogin{}) {
-		return nil, nil //nolint:nilnil // an option that is not given
+		return nil, "", nil
 	}
 	l, err := oidc.NewLogin(c.Issuer, oidc.LoginOptions{
 		ClientID: c.Login.ClientID, ClientSecret: c.Login.ClientSecret, Scopes: strings.Fields(c.Login.Scopes),
 		RedirectURL: strings.TrimRight(c.Login.URL, "/") + dashboard.SignOnPath,
 	}, s.claims())
 	if err != nil {
-		return nil, fmt.Errorf("oidc: %w", err)
+		return nil, "", fmt.Errorf("oidc: %w", err)
 	}
 	u, err := url.Parse(c.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("oidc: %w", err)
+		return nil, "", fmt.Errorf("oidc: %w", err)
 	}
-	on := signOn{login: l, issuer: u.Host}
+	out := signOn{login: l, issuer: u.Host}
 	h := hmac.New(sha256.New, []byte(c.Login.ClientSecret))
 	h.Write([]byte("rookery dashboard sessions\x00" + c.Issuer + "\x00" + c.Login.ClientID))
-	h.Sum(on.seal[:0])
-	return on, nil
+	h.Sum(out.seal[:0])
+	return out, c.Login.URL, nil
 }
 
 // signOn has people log in at the issuer. Their sessions are signed by the client's secret,
@@ -134,26 +136,15 @@ func (s signOn) Begin(ctx context.Context) (to, flow string, err error) {
 	return to, strings.Join([]string{f.State, f.Nonce, f.Verifier}, "."), err
 }
 
-// Finish is [oidc.Login.Finish], of an answer as in
-// https://openid.net/specs/openid-connect-core-1_0.html#AuthResponse.
+// Finish is [oidc.Login.Finish].
 func (s signOn) Finish(ctx context.Context, flow string, came url.Values) (dashboard.Guest, error) {
 	var f oidc.Flow
 	if parts := strings.Split(flow, "."); len(parts) == 3 {
 		f = oidc.Flow{State: parts[0], Nonce: parts[1], Verifier: parts[2]}
 	}
-	if code := came.Get("error"); code != "" {
-		if !errorCode.MatchString(code) {
-			code = "an error"
-		}
-		return dashboard.Guest{}, &job.TokenError{Problem: "is " + code}
-	}
-	who, err := s.login.Finish(ctx, f, came.Get("state"), came.Get("code"), time.Now())
+	who, err := s.login.Finish(ctx, f, came, time.Now())
 	if err != nil {
 		return dashboard.Guest{}, err
 	}
 	return dashboard.Guest{Name: httpapi.TokenPrincipal + who.Subject, Scopes: who.Scopes, Queues: who.Queues, Seal: s.seal}, nil
 }
-
-// errorCode is what the answer of an issuer that refuses looks like:
-// https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1.
-var errorCode = regexp.MustCompile(`^[a-z_]{1,40}$`)

@@ -42,7 +42,7 @@ func (s *Service) dashboard(jobs *Jobs) func(*httpapi.Door) (httpapi.UI, error) 
 			o.Door = doorway{door}
 		}
 		var err error
-		if o.SignOn, err = s.signOn(); err != nil {
+		if o.SignOn, o.URL, err = s.signOn(); err != nil {
 			return nil, err
 		}
 		return dashboard.New(dashboard.Ports{Jobs: h, House: h, Live: jobs, As: h.as, Audit: s.store, Storage: h, Charts: jobs, Operations: s.store, Endpoints: endpointView{s.store, s.redis}}, o)
@@ -94,6 +94,15 @@ func (d doorway) Enter(r *http.Request, key string) (dashboard.Guest, error) {
 func (d doorway) Again(r *http.Request, name string) (dashboard.Guest, error) {
 	return guestOf(d.door.Again(r, name))
 }
+
+// Try is [httpapi.Door.Try].
+func (d doorway) Try(r *http.Request) error {
+	_, err := guestOf(httpapi.Guest{}, d.door.Try(r))
+	return err
+}
+
+// Strange is [httpapi.Door.Strange].
+func (d doorway) Strange(r *http.Request) { d.door.Strange(r) }
 
 func guestOf(g httpapi.Guest, err error) (dashboard.Guest, error) {
 	if errors.Is(err, httpapi.ErrTooOften) {

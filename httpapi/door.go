@@ -63,6 +63,17 @@ func (d *Door) Again(r *http.Request, name string) (Guest, error) {
 	return d.guard.known(r.Context(), id, addressOf(r), nil)
 }
 
+// Try returns [ErrTooOften] when too many strangers came from this address of late.
+func (d *Door) Try(r *http.Request) error {
+	if wait := d.guard.unknown.peek(addressOf(r), time.Now()); wait > 0 {
+		return &tooOftenError{wait}
+	}
+	return nil
+}
+
+// Strange notes that a stranger came, by another way than with a key.
+func (d *Door) Strange(r *http.Request) { d.guard.unknown.take(addressOf(r), time.Now()) }
+
 // enter returns who has a key; from is the address it came from.
 func (g *guard) enter(ctx context.Context, key, from string) (Guest, error) {
 	if g.configured(key) {

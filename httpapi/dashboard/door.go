@@ -8,7 +8,7 @@ import (
 	"github.com/penguinmails/rookery/job"
 )
 
-// Door knows who has a key.
+// Door knows who has a key, and how many strangers have tried.
 type Door interface {
 	// Enter returns who has a key. [job.ErrNotFound]: nobody, which takes the same time
 	// for every unknown key; [ErrTooOften] refuses to look; [job.ErrUnavailable]: nobody
@@ -17,9 +17,13 @@ type Door interface {
 	// Again returns what the guest with a name may at this moment; [job.ErrNotFound] soon
 	// after the key has ended. The other errors are those of Enter.
 	Again(r *http.Request, name string) (Guest, error)
+	// Try returns [ErrTooOften] when too many strangers came from this address of late.
+	Try(r *http.Request) error
+	// Strange notes that a stranger came, by another way than with a key.
+	Strange(r *http.Request)
 }
 
-// ErrTooOften: too many unknown keys came from this address of late.
+// ErrTooOften: too many unknown keys, or other strangers, came from this address of late.
 var ErrTooOften = errors.New("too many unknown keys came from this address")
 
 // Guest is who has a key.

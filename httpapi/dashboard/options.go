@@ -18,6 +18,9 @@ type Options struct {
 	// SignOn lets people in without a key, where an issuer knows them; with a Door only. nil:
 	// nobody.
 	SignOn SignOn
+	// URL is where people reach the dashboard, without a path: a login at the issuer that
+	// was begun under another name goes there first, for it ends there.
+	URL string
 	// ReadOnly takes everything but looking from everybody.
 	ReadOnly bool
 	// Version is shown to people.

@@ -45,7 +45,7 @@ func visitorOf(g Guest) (Visitor, error) {
 	v := Visitor{Name: g.Name, Role: roleOf(g.Scopes), Queues: g.Queues}
 	v.Payload = v.Role == RoleAdmin || slices.Contains(g.Scopes, job.ScopePayloadsRead)
 	if v.Role == "" {
-		return Visitor{}, &refusal{"This key may not look at jobs: it lacks the scope jobs:read."}
+		return Visitor{}, &refusal{"You may not look at jobs: your key or account lacks the scope jobs:read."}
 	}
 	return v, nil
 }

@@ -150,7 +150,7 @@ func doorProblem(err error) error {
 	case errors.Is(err, job.ErrNotFound):
 		return &pageError{http.StatusUnauthorized, "This key is not known, was revoked or has expired."}
 	case errors.Is(err, ErrTooOften):
-		return &pageError{http.StatusTooManyRequests, "Too many unknown keys came from your address. Try again in a minute."}
+		return &pageError{http.StatusTooManyRequests, "Too many came from your address whom nobody knows. Try again in a minute."}
 	case errors.As(err, &no):
 		return &pageError{http.StatusForbidden, no.text}
 	}

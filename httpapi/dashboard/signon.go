@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -42,6 +43,11 @@ type underway struct {
 	Next string `json:"n"` // where they wanted to go
 }
 
+func (u underway) text() string {
+	text, _ := json.Marshal(u) // two strings: cannot fail
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
 // flowCookie is like [cookieOf], but a browser sends it along when the issuer sends it
 // here: nothing else can be done with it.
 func flowCookie(r *http.Request) *http.Cookie {
@@ -57,6 +63,11 @@ func (d *Dashboard) signOn(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, Visitor{}, &pageError{http.StatusNotFound, "There is no such page."})
 		return
 	}
+	if home, err := url.Parse(d.o.URL); err == nil && home.Host != "" && home.Host != r.Host && !r.URL.Query().Has("here") {
+		// Once: a proxy may call us by another name than people do.
+		http.Redirect(w, r, home.Scheme+"://"+home.Host+"/ui/login/issuer?here&next="+url.QueryEscape(next), http.StatusSeeOther)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	to, flow, err := d.o.SignOn.Begin(ctx)
@@ -64,12 +75,10 @@ func (d *Dashboard) signOn(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, next, signOnProblem(err), err)
 		return
 	}
-	if len(next) > maxFlow/2 {
-		next = home
-	}
-	text, _ := json.Marshal(underway{flow, next}) // two strings: cannot fail
 	c := flowCookie(r)
-	c.Value = base64.RawURLEncoding.EncodeToString(text)
+	if c.Value = (underway{flow, next}).text(); len(c.Value) > maxFlow {
+		c.Value = underway{flow, home}.text()
+	}
 	http.SetCookie(w, c)
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
@@ -90,19 +99,26 @@ func (d *Dashboard) signedOn(w http.ResponseWriter, r *http.Request) {
 			u = underway{}
 		}
 	}
-	c.MaxAge = -1 // it was good once
-	http.SetCookie(w, c)
 	next := safeNext(u.Next)
+	if d.o.Door != nil {
+		if err := d.o.Door.Try(r); err != nil {
+			d.refuse(w, r, next, doorProblem(err), nil)
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*readTimeout)
 	defer cancel()
 	g, err := d.o.SignOn.Finish(ctx, u.Flow, r.URL.Query())
 	if err != nil {
+		if d.o.Door != nil {
+			d.o.Door.Strange(r) // each has asked the issuer, with our secret
+		}
 		d.refuse(w, r, next, signOnProblem(err), err)
 		return
 	}
 	v, err := visitorOf(g)
 	if err != nil {
-		d.refuse(w, r, next, doorProblem(err), nil)
+		d.refuse(w, r, next, doorProblem(err), fmt.Errorf("%s came from the issuer", g.Name))
 		return
 	}
 	s := cookieOf(r)
@@ -112,6 +128,8 @@ func (d *Dashboard) signedOn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, s)
+	c.MaxAge = -1 // it has done its work
+	http.SetCookie(w, c)
 	d.log.InfoContext(r.Context(), "dashboard login", logVisitor, v.Name, logRequestID, requestID(w))
 	w.Header().Set("Refresh", "0; url="+next)
 	d.render(w, r, Visitor{}, http.StatusOK, content{template: "onward", title: "Logged in", body: next})

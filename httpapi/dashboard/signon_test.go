@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -50,8 +51,8 @@ func (w *world) atIssuer(next string, change func(url.Values)) answer {
 	w.cookies = nil
 	for _, c := range a.Cookies() {
 		switch {
-		case c.Name == flow.Name && c.MaxAge >= 0:
-			w.Errorf("the login's cookie is kept: %v", c)
+		case c.Name == flow.Name && (c.MaxAge >= 0 || a.StatusCode != http.StatusOK):
+			w.Errorf("the login's cookie after %d is %v", a.StatusCode, c)
 		case c.Name != flow.Name:
 			w.cookies = append(w.cookies, c)
 		}
@@ -143,7 +144,7 @@ func TestSignOn_NobodyElse(t *testing.T) {
 	// A browser that did not begin has no flow, whatever it was sent.
 	a := w.get("/ui/login/issuer")
 	q := w.comesBack(a.Header.Get("Location"))
-	if a := w.get("/ui/login/back?" + q.Encode()); a.StatusCode != http.StatusForbidden || len(a.Cookies()) != 1 {
+	if a := w.get("/ui/login/back?" + q.Encode()); a.StatusCode != http.StatusForbidden || len(a.Cookies()) != 0 {
 		t.Errorf("another browser comes back = %d, %v, want 403", a.StatusCode, a.Cookies())
 	}
 	// Nor does a place of somebody else's stand in what we go on with.
@@ -153,6 +154,32 @@ func TestSignOn_NobodyElse(t *testing.T) {
 	i.Set(func() { i.Broken = true })
 	if a := w.atIssuer("/ui/", nil); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != "1" {
 		t.Errorf("with the issuer away = %d, want 503", a.StatusCode)
+	}
+}
+
+// Who only guesses is asked to wait, before the issuer is asked for them; and who begins
+// under another name than they come back by goes there first.
+func TestSignOn_StrangersAndOtherNames(t *testing.T) {
+	t.Parallel()
+	w, _ := issuedWorld(t, map[string]any{"roles": "jobs:read", "queues": "*"})
+	for n := 0; ; n++ {
+		a := w.get("/ui/login/back?state=x&code=y")
+		if a.StatusCode == http.StatusTooManyRequests {
+			break
+		}
+		if a.StatusCode != http.StatusForbidden || n > 2000 { // a slow machine gives time to more
+			t.Fatalf("guess %d = %d, want 403, and 429 some time", n, a.StatusCode)
+		}
+	}
+	for _, target := range []string{"/ui/login/issuer?next=/ui/jobs", "/ui/login/issuer?here&next=/ui/jobs"} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.Host = "127.0.0.1:8080"
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		to, once := rec.Header().Get("Location"), !strings.Contains(target, "here")
+		if got := to == "http://localhost:8080/ui/login/issuer?here&next=%2Fui%2Fjobs"; got != once {
+			t.Errorf("%s by another name leads to %s", target, to)
+		}
 	}
 }
 

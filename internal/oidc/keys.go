@@ -162,7 +162,7 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	if err := s.discover(ctx, &where); err != nil {
 		return nil, err
 	}
-	if err := checkURL(where.KeysURL); err != nil {
+	if err := CheckURL(where.KeysURL); err != nil {
 		return nil, fmt.Errorf("jwks_uri: %w", err)
 	}
 	var set struct {
@@ -234,8 +234,9 @@ func newClient() *http.Client {
 	}
 }
 
-// checkURL keeps what is not safe to believe: plain HTTP is for this machine.
-func checkURL(text string) error {
+// CheckURL says what is wrong with a URL of an issuer, or one that an issuer sends browsers
+// to: plain HTTP is for this machine.
+func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" && u.Path == "" || u.Fragment != "" {
 		return errors.New("must be a URL such as https://id.example.com, without user and fragment")

@@ -69,7 +69,7 @@ func both(t *testing.T, l *oidc.Login, change func(*oidc.Flow, url.Values)) (job
 	if change != nil {
 		change(&f, q)
 	}
-	return l.Finish(t.Context(), f, q.Get("state"), q.Get("code"), time.Now())
+	return l.Finish(t.Context(), f, q, time.Now())
 }
 
 func TestLogin_SaysWhoCame(t *testing.T) {
@@ -148,7 +148,7 @@ func TestLogin_CodeIsGoodOnce(t *testing.T) {
 	}
 	q := came(t, to)
 	for n, good := range []bool{true, false} {
-		if _, err := l.Finish(t.Context(), f, q.Get("state"), q.Get("code"), time.Now()); (err == nil) != good {
+		if _, err := l.Finish(t.Context(), f, q, time.Now()); (err == nil) != good {
 			t.Errorf("the %d. time: %v, want it good: %t", n+1, err, good)
 		}
 	}
@@ -171,7 +171,7 @@ func TestLogin_IssuerAway(t *testing.T) {
 	}
 	q := came(t, to)
 	i.Set(func() { i.Broken = true })
-	if _, err := l.Finish(t.Context(), f, q.Get("state"), q.Get("code"), time.Now()); !errors.Is(err, job.ErrUnavailable) {
+	if _, err := l.Finish(t.Context(), f, q, time.Now()); !errors.Is(err, job.ErrUnavailable) {
 		t.Errorf("Finish = %v, want unavailable", err)
 	}
 	if _, _, err := l.Begin(t.Context()); err != nil {
@@ -179,7 +179,7 @@ func TestLogin_IssuerAway(t *testing.T) {
 	}
 	gone, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := l.Finish(gone, f, q.Get("state"), q.Get("code"), time.Now()); !errors.Is(err, job.ErrUnavailable) {
+	if _, err := l.Finish(gone, f, q, time.Now()); !errors.Is(err, job.ErrUnavailable) {
 		t.Errorf("Finish, when the browser went away = %v, want unavailable", err)
 	}
 }

@@ -54,7 +54,7 @@ type Verifier struct {
 // New returns a Verifier of tokens that issuer signs for audience. It does not ask the
 // issuer yet.
 func New(issuer, audience string, o Options) (*Verifier, error) {
-	if err := checkURL(issuer); err != nil {
+	if err := CheckURL(issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	if audience == "" {
