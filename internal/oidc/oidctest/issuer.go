@@ -120,7 +120,7 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if i.Asks && !q.Has("yes") {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = fmt.Fprintf(w, `<!doctype html><title>Issuer</title><a href="?%s&amp;yes">Yes</a>`, html.EscapeString(r.URL.RawQuery))
+		_, _ = fmt.Fprintf(w, `<!doctype html><title>Issuer</title><link rel="icon" href="data:,"><a href="?%s&amp;yes">Yes</a>`, html.EscapeString(r.URL.RawQuery))
 		return
 	}
 	back, err := url.Parse(q.Get("redirect_uri"))
