@@ -87,7 +87,7 @@ func TestChanges_NeitherChangeNorLineAlone(t *testing.T) {
 	var armed atomic.Pointer[string]
 	s, err := db.Open(t.Context(), w.url, db.Options{Logger: slog.New(slog.DiscardHandler), Failpoint: func(name string) {
 		if at := armed.Load(); at != nil && *at == name {
-			if _, err := w.side.Exec(context.WithoutCancel(t.Context()), `SELECT pg_terminate_backend(a.pid, 10000)
+			if _, err := w.side.Exec(context.WithoutCancel(t.Context()), `SELECT pg_terminate_backend(a.pid, 60000)
 				FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.state = 'idle in transaction'`); err != nil {
 				t.Error(err)
 			}

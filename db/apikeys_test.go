@@ -214,7 +214,7 @@ func TestInsertOnce_SaysWhoWasFirst(t *testing.T) {
 	// finds what the first has left.
 	tx := w.begun()
 	w.in(tx, `SELECT outbox.insert_spooled($1, $2, '[{"queue_name": "mail", "kind": "first", "payload": 1, "priority": 1, "max_attempts": 1}]')`, spooled(2).Key, spooled(2).Digest)
-	if _, _, err := w.InsertOnce(t.Context(), spooled(2, "copy")); !errors.Is(err, job.ErrConflict) || !errors.Is(err, job.ErrNotInserted) {
+	if _, _, err := w.hasty().InsertOnce(t.Context(), spooled(2, "copy")); !errors.Is(err, job.ErrConflict) || !errors.Is(err, job.ErrNotInserted) {
 		t.Errorf("while the first is under way = %v, want ErrConflict and ErrNotInserted", err)
 	}
 	results := make(chan bool, 1)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -48,6 +50,22 @@ type Options struct {
 	// Failpoint is called where a crash between a change by people and its line in
 	// outbox.audit would be interesting; nil for all but tests.
 	Failpoint func(name string)
+
+	// patience replaces lock_timeout, statement_timeout and the limit of a call; 0 for all
+	// but tests that hold a lock until somebody waits for it, however slow the machine is.
+	patience time.Duration
+}
+
+// settings are the pins of a Store's sessions.
+func (o Options) settings() map[string]string {
+	if o.patience == 0 {
+		return pins
+	}
+	all := maps.Clone(pins)
+	for _, name := range []string{"lock_timeout", "statement_timeout"} {
+		all[name] = strconv.FormatInt(o.patience.Milliseconds(), 10)
+	}
+	return all
 }
 
 // Store is Postgres as the relay, the workers and the API need it. Its methods are
@@ -77,7 +95,8 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
 	}
-	s := &Store{log: o.Logger, limit: callLimit, failpoint: o.Failpoint}
+	s := &Store{log: o.Logger, limit: max(callLimit, o.patience), failpoint: o.Failpoint}
+	set := o.settings()
 	free, err := parse(url)
 	if err != nil {
 		return nil, err
@@ -86,7 +105,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	// Plans are free, but not compiled: by the planner's guess that takes 400 ms of a
 	// statement that else runs for 20.
 	for _, name := range []string{"application_name", "lock_timeout", "statement_timeout", "default_transaction_isolation", "jit"} {
-		free.ConnConfig.RuntimeParams[name] = pins[name]
+		free.ConnConfig.RuntimeParams[name] = set[name]
 	}
 	free.BeforeConnect = s.beforeConnect
 	if s.look, err = pgxpool.NewWithConfig(ctx, free); err != nil {
@@ -97,7 +116,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	pinned.MaxConns = int32(o.MaxConns)
-	for name, value := range pins {
+	for name, value := range set {
 		pinned.ConnConfig.RuntimeParams[name] = value
 	}
 	pinned.BeforeConnect = s.beforeConnect

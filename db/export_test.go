@@ -9,7 +9,13 @@ import (
 // Pinned returns the pool whose plans are pinned: tests look at its sessions.
 func (s *Store) Pinned() *pgxpool.Pool { return s.pool }
 
-// LimitCalls sets the limit of every call, before the first one.
+// Patient makes options of a Store that waits for locks, and for answers, as long as d.
+func Patient(o Options, d time.Duration) Options {
+	o.patience = d
+	return o
+}
+
+// LimitCalls sets the limit of every call, while none is under way.
 func (s *Store) LimitCalls(d time.Duration) { s.limit = d }
 
 // WaitForLocks sets how m waits for locks, before the first call.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -59,14 +60,21 @@ func TestHole09_TakeOverRebuildsByDispatchID(t *testing.T) {
 	w.reconcile(job.Snoozed, 0, at(2))
 	w.reconcile(job.Started, 0, at(3))
 
+	shift := func(by string, since time.Time) { // fresh is what is younger than two seconds: it must stay so
+		w.exec("UPDATE outbox.dispatches SET created_at = created_at + $1::interval, taken_at = taken_at + $1::interval WHERE taken_at > $2", by, since)
+	}
+	shift("1 minute", epochStart)
 	if got := w.takeOver("relay-2"); len(got) != 0 {
 		t.Errorf("TakeOver of fresh batches = %v, want none", got)
 	}
+	shift("-1 minute", epochStart)
 	w.age()
+	before := get[time.Time](w, "SELECT clock_timestamp()")
 	want := map[int64][]job.Ref{first.DispatchID: {at(5)}, second.DispatchID: second.Refs()}
 	if diff := gocmp.Diff(want, w.takeOver("relay-2")); diff != "" {
 		t.Errorf("TakeOver (-want +got):\n%s", diff)
 	}
+	shift("1 minute", before)
 	if got := w.takeOver("relay-3"); len(got) != 0 {
 		t.Errorf("TakeOver of what another relay has just taken = %v, want none", got)
 	}
@@ -121,6 +129,9 @@ func TestHole09_TakeOverByTwoAtOnce(t *testing.T) {
 		w.claim(1)
 	}
 	w.age()
+	// What was taken over is left alone for two seconds: here for as long as the test takes.
+	w.exec(`CREATE FUNCTION public.for_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.taken_at := now() + interval '1 hour'; RETURN NEW; END $$`)
+	w.exec(`CREATE TRIGGER for_long BEFORE UPDATE OF taken_at ON outbox.dispatches FOR EACH ROW EXECUTE FUNCTION public.for_long()`)
 	seen := map[int64]int{}
 	results := make(chan []job.Batch, 2)
 	for _, id := range []string{"relay-2", "relay-3"} {

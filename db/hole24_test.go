@@ -73,7 +73,7 @@ func TestHole24_IsolationOfTheDatabase(t *testing.T) {
 
 func TestHole24_SessionsSayWhatTheyNeed(t *testing.T) {
 	t.Parallel()
-	c := pinned(newWorld(t))
+	c := pinned(newWorld(t).hasty())
 	for name, want := range map[string]string{
 		"transaction_isolation": "read committed", "lock_timeout": "1s", "statement_timeout": "10s", "synchronous_commit": "on",
 		"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_memoize": "off", "jit": "off", "application_name": "rookery",
@@ -89,7 +89,7 @@ func TestHole24_SessionsSayWhatTheyNeed(t *testing.T) {
 // the queue: the claims after it skip what is locked (TestClaim_SkipsLockedJobs).
 func TestHole24_JobLockedByAnotherSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t).hasty()
 	ids := w.insert(4)
 	tx := w.begun()
 	w.in(tx, "SELECT FROM outbox.jobs WHERE id = $1 FOR UPDATE", ids[2])

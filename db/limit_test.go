@@ -26,10 +26,10 @@ func TestStore_GivesUpOnAPostgresThatIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	s.LimitCalls(time.Second)
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatalf("Ping: %v", err)
 	}
+	s.LimitCalls(time.Second) // of calls that nobody answers
 	c.freeze()
 	for name, call := range map[string]func() error{
 		"a row":              func() error { return s.Ping(t.Context()) },
@@ -52,5 +52,6 @@ func TestStore_GivesUpOnAPostgresThatIsSilent(t *testing.T) {
 		}
 	}
 	c.thaw()
+	s.LimitCalls(patience)
 	devtest.Until(t, patience, "Postgres to be used again", func() (bool, error) { return s.Ping(t.Context()) == nil, nil })
 }

@@ -15,7 +15,7 @@ import (
 // wait for it.
 func TestReconcile_NamesLockedJobs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t).hasty()
 	ids := w.insert(5)
 	batch := w.claim(5)
 	var ends []job.Outcome
@@ -43,7 +43,7 @@ func TestReconcile_NamesLockedJobs(t *testing.T) {
 // So does Hold: a worker that cannot hold one attempt must not lose the others.
 func TestHold_NamesLockedJobs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t).hasty()
 	ids := w.insert(5)
 	batch := w.claim(5)
 	tx := w.begun()

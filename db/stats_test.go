@@ -2,7 +2,6 @@ package db_test
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -241,12 +240,7 @@ func TestRoles_WriteAndReadStats(t *testing.T) {
 // storeOf opens a Store as a login that has role and nothing else.
 func storeOf(w *world, role string) *db.Store {
 	w.Helper()
-	s, err := db.Open(w.Context(), w.loginIn(role), db.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(s.Close)
-	return s
+	return openStore(w.T, w.loginIn(role), db.Patient(db.Options{}, patience))
 }
 
 func TestRates_AreOfTheLastMinutes(t *testing.T) {

@@ -46,6 +46,7 @@ func TestSurvey_FindsAllButWhatItSkips(t *testing.T) {
 func TestSurvey_ReadsNothingOfWhatItSkips(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.exec("ALTER TABLE outbox.ready SET (autovacuum_enabled = off)") // what it reads is counted too
 	w.exec("INSERT INTO outbox.jobs (queue_name) SELECT 'mail' FROM generate_series(1, 20000)")
 	w.exec("INSERT INTO outbox.jobs (queue_name) VALUES ('a'), ('z')")
 	old, err := w.side.Begin(t.Context())

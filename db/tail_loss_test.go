@@ -219,7 +219,7 @@ func TestTail_ListenerKilled(t *testing.T) {
 	tail := w.tail(w.url)
 	w.tailed(tail, "the first session")
 	before := get[int](w.world, "SELECT active_pid FROM pg_replication_slots WHERE slot_name LIKE 'rookery%'")
-	w.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rookery listener'")
+	w.exec("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'rookery listener'") // and waits for its end
 	tail.woken("a new session")
 	w.tailed(tail, "the new session")
 	if after := get[int](w.world, "SELECT active_pid FROM pg_replication_slots WHERE slot_name LIKE 'rookery%'"); after != before {

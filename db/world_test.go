@@ -20,8 +20,9 @@ func TestMain(m *testing.M) { devtest.Main(m) }
 // epochStart is before every moment of a test.
 var epochStart time.Time
 
-// patience bounds every wait. Nothing is concluded from how long one took.
-const patience = 30 * time.Second
+// patience bounds every wait, that of a world's Store for a lock too. Nothing is
+// concluded from how long one took.
+const patience = 2 * time.Minute
 
 // The queue of most tests, and the names under which they claim and reconcile.
 const (
@@ -47,11 +48,7 @@ func newWorld(t *testing.T) *world {
 // worldAt is newWorld on a migrated database that exists already.
 func worldAt(t *testing.T, url string) *world {
 	t.Helper()
-	s, err := db.Open(t.Context(), url, db.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	t.Cleanup(s.Close)
+	s := openStore(t, url, db.Patient(db.Options{}, patience))
 	side, err := pgxpool.New(t.Context(), url)
 	if err != nil {
 		t.Fatalf("pgxpool.New: %v", err)
@@ -60,6 +57,25 @@ func worldAt(t *testing.T, url string) *world {
 	w := &world{T: t, Store: s, url: url, side: side}
 	w.begin(queue)
 	return w
+}
+
+// openStore opens a Store until the test ends.
+func openStore(t *testing.T, url string, o db.Options) *db.Store {
+	t.Helper()
+	o.Logger = slog.New(slog.DiscardHandler)
+	s, err := db.Open(t.Context(), url, o)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// hasty is the same database through a Store that waits as in production: a second for a
+// lock.
+func (w *world) hasty() *world {
+	w.Helper()
+	return &world{T: w.T, Store: openStore(w.T, w.url, db.Options{}), url: w.url, side: w.side}
 }
 
 // begin registers a queue and begins its next epoch, which it returns.
