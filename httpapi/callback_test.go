@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -127,28 +128,30 @@ func TestCallback_ErrorsAreProblems(t *testing.T) {
 // Whoever has a token may say so much about its attempt, and takes nothing from others.
 func TestCallback_HasARateOfItsAttempt(t *testing.T) {
 	t.Parallel()
-	f := &fakeCallbacks{}
-	s := newServer(t, &fakeJobs{}, Options{Callbacks: f})
-	const flood = 1000
-	began, refused := time.Now(), 0
-	for range flood {
-		w := callBack(s, "extend", "Bearer "+goodToken, `{"lease":"30s"}`)
-		switch w.Code {
-		case http.StatusOK:
-		case http.StatusTooManyRequests:
-			if refused++; w.Header().Get("Retry-After") != "1" {
-				t.Fatalf("Retry-After = %q, want 1", w.Header().Get("Retry-After"))
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeCallbacks{}
+		s := newServer(t, &fakeJobs{}, Options{Callbacks: f})
+		const flood = 1000
+		refused := 0
+		for range flood {
+			w := callBack(s, "extend", "Bearer "+goodToken, `{"lease":"30s"}`)
+			switch w.Code {
+			case http.StatusOK:
+			case http.StatusTooManyRequests:
+				if refused++; w.Header().Get("Retry-After") != "1" {
+					t.Fatalf("Retry-After = %q, want 1", w.Header().Get("Retry-After"))
+				}
+				wantProblem(t, w, http.StatusTooManyRequests, codeRateLimited)
+			default:
+				t.Fatalf("extend = %d %s", w.Code, w.Body)
 			}
-			wantProblem(t, w, http.StatusTooManyRequests, codeRateLimited)
-		default:
-			t.Fatalf("extend = %d %s", w.Code, w.Body)
 		}
-	}
-	if most := callbackBurst + 1 + int(callbackRate*time.Since(began).Seconds()); len(f.ops) < callbackBurst || len(f.ops) > most || len(f.ops)+refused != flood {
-		t.Errorf("%d of %d were let through, want %d to %d", len(f.ops), flood, callbackBurst, most)
-	}
-	if w := callBack(s, "complete", "Bearer "+otherToken, ""); w.Code != http.StatusOK {
-		t.Errorf("complete of another attempt = %d, want 200", w.Code)
-	}
-	wantProblem(t, callBack(s, "extend", "Bearer bad", `{"lease":"30s"}`), http.StatusUnauthorized, codeUnauthorized)
+		if len(f.ops) != callbackBurst || refused != flood-callbackBurst {
+			t.Errorf("%d of %d were let through, %d refused, want %d and the rest", len(f.ops), flood, refused, callbackBurst)
+		}
+		if w := callBack(s, "complete", "Bearer "+otherToken, ""); w.Code != http.StatusOK {
+			t.Errorf("complete of another attempt = %d, want 200", w.Code)
+		}
+		wantProblem(t, callBack(s, "extend", "Bearer bad", `{"lease":"30s"}`), http.StatusUnauthorized, codeUnauthorized)
+	})
 }

@@ -69,7 +69,7 @@ type stream struct {
 
 func listen(t *testing.T, base, query, lastID, key string) *stream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/events"+query, http.NoBody)
 	if err != nil {

@@ -144,7 +144,7 @@ func TestKeyCache_Flood(t *testing.T) {
 			}
 		})
 	}
-	devtest.Until(t, 10*time.Second, "two to be asked about", func() (bool, error) { return len(c.slots) == strangers, nil })
+	devtest.Until(t, patience, "two to be asked about", func() (bool, error) { return len(c.slots) == strangers, nil })
 	if _, err := c.find(t.Context(), id, now.Add(time.Second)); err != nil {
 		t.Errorf("a known key during the flood = %v, want nil", err)
 	}

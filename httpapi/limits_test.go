@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/penguinmails/rookery/job"
@@ -74,25 +75,27 @@ func TestRate_OfAKey(t *testing.T) {
 // same address is not.
 func TestRate_OfUnknownKeys(t *testing.T) {
 	t.Parallel()
-	f := &fakeKeys{}
-	good, _ := f.give([]job.Scope{job.ScopeJobsRead})
-	s := newServer(t, &fakeJobs{}, Options{RequireKey: true, KeyStore: f})
-	if w := asKey(s, good, "GET", "/v1/queues", ""); w.Code != 200 {
-		t.Fatalf("a good key = %d, want 200", w.Code)
-	}
-	refused := 0
-	for range 3 * strangerBurst {
-		text, _, _ := job.NewKey()
-		if w := asKey(s, text, "GET", "/v1/queues", ""); w.Code == 429 {
-			refused++
-		} else if w.Code != 401 {
-			t.Errorf("an unknown key = %d, want 401 or 429", w.Code)
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeKeys{}
+		good, _ := f.give([]job.Scope{job.ScopeJobsRead})
+		s := newServer(t, &fakeJobs{}, Options{RequireKey: true, KeyStore: f})
+		if w := asKey(s, good, "GET", "/v1/queues", ""); w.Code != 200 {
+			t.Fatalf("a good key = %d, want 200", w.Code)
 		}
-	}
-	if refused == 0 || f.asked > 1+2*strangerBurst {
-		t.Errorf("%d of %d were refused, and Postgres was asked %d times", refused, 3*strangerBurst, f.asked)
-	}
-	if w := asKey(s, good, "GET", "/v1/queues", ""); w.Code != 200 {
-		t.Errorf("the good key afterwards = %d, want 200", w.Code)
-	}
+		refused := 0
+		for range 3 * strangerBurst {
+			text, _, _ := job.NewKey()
+			if w := asKey(s, text, "GET", "/v1/queues", ""); w.Code == 429 {
+				refused++
+			} else if w.Code != 401 {
+				t.Errorf("an unknown key = %d, want 401 or 429", w.Code)
+			}
+		}
+		if refused != 2*strangerBurst || f.asked != 1+strangerBurst {
+			t.Errorf("%d of %d were refused, and Postgres was asked %d times", refused, 3*strangerBurst, f.asked)
+		}
+		if w := asKey(s, good, "GET", "/v1/queues", ""); w.Code != 200 {
+			t.Errorf("the good key afterwards = %d, want 200", w.Code)
+		}
+	})
 }

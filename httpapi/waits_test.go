@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -118,22 +117,24 @@ func TestWaits_HaveALimitAndAnEnd(t *testing.T) {
 
 func TestGetJob_Waits(t *testing.T) {
 	t.Parallel()
-	f := &fakeWatch{over: map[int64]bool{7: true}}
-	jobs := &fakeJobs{rows: map[int64]job.Job{7: {ID: 7, Status: job.Running}, 8: {ID: 8, Status: job.Dead}}}
-	s := newServer(t, jobs, Options{Watch: f})
-	for _, target := range []string{"/v1/jobs/8?wait=40s&until=finished", "/v1/jobs/7?wait=20s", "/v1/jobs/7?wait=10ms"} {
-		if w := get(s, target); w.Code != http.StatusOK {
-			t.Errorf("%s = %d %s", target, w.Code, w.Body)
+	synctest.Test(t, func(t *testing.T) { // the wait of 10 ms ends before Postgres is asked
+		f := &fakeWatch{over: map[int64]bool{7: true}}
+		jobs := &fakeJobs{rows: map[int64]job.Job{7: {ID: 7, Status: job.Running}, 8: {ID: 8, Status: job.Dead}}}
+		s := newServer(t, jobs, Options{Watch: f})
+		for _, target := range []string{"/v1/jobs/8?wait=40s&until=finished", "/v1/jobs/7?wait=20s", "/v1/jobs/7?wait=10ms"} {
+			if w := get(s, target); w.Code != http.StatusOK {
+				t.Errorf("%s = %d %s", target, w.Code, w.Body)
+			}
 		}
-	}
-	if f.asks != 1 {
-		t.Errorf("Postgres was asked %d times, want once: for the one that ran", f.asks)
-	}
-	wantProblem(t, get(s, "/v1/jobs/9?wait=1s"), http.StatusNotFound, codeJobNotFound)
-	for _, query := range []string{"wait=", "wait=1", "wait=-1s", "wait=41s", "wait=0s", "wait=1s&wait=1s", "until=finished", "wait=1s&until=started", "wait=1s&until=finished&until=finished"} {
-		wantProblem(t, get(s, "/v1/jobs/7?"+query), http.StatusBadRequest, codeInvalidParameter)
-	}
-	wantProblem(t, get(newServer(t, jobs, Options{}), "/v1/jobs/7?wait=1s"), http.StatusBadRequest, codeInvalidParameter)
+		if f.asks != 1 {
+			t.Errorf("Postgres was asked %d times, want once: for the one that ran", f.asks)
+		}
+		wantProblem(t, get(s, "/v1/jobs/9?wait=1s"), http.StatusNotFound, codeJobNotFound)
+		for _, query := range []string{"wait=", "wait=1", "wait=-1s", "wait=41s", "wait=0s", "wait=1s&wait=1s", "until=finished", "wait=1s&until=started", "wait=1s&until=finished&until=finished"} {
+			wantProblem(t, get(s, "/v1/jobs/7?"+query), http.StatusBadRequest, codeInvalidParameter)
+		}
+		wantProblem(t, get(newServer(t, jobs, Options{}), "/v1/jobs/7?wait=1s"), http.StatusBadRequest, codeInvalidParameter)
+	})
 }
 
 // A server that ends answers those that wait, with the job as it is.
@@ -158,7 +159,7 @@ func TestWaits_EndWithTheServer(t *testing.T) {
 		status <- res.StatusCode
 		_ = res.Body.Close()
 	}()
-	devtest.Until(t, 30*time.Second, "the request to wait", func() (bool, error) {
+	devtest.Until(t, patience, "the request to wait", func() (bool, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return f.asks > 0, nil
@@ -170,10 +171,7 @@ func TestWaits_EndWithTheServer(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Run = %v", err)
 	}
-	if c, err := net.Dial("tcp", s.Addr()); err == nil {
-		_ = c.Close()
-		t.Error("the server listens on")
-	}
+	isClosed(t, s)
 }
 
 func TestTimeline(t *testing.T) {

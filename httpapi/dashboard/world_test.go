@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { devtest.Main(m) }
 
 // patience bounds every wait. Nothing is concluded from how long one took.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 const (
 	key      = "a-key-of-the-tests-0001"
