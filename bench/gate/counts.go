@@ -3,7 +3,9 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,7 +26,12 @@ type reading struct {
 	statements float64 // sent by clients
 	inside     float64 // run inside functions: triggers, above all
 	clock      float64 // statements that the clock starts
-	looks      float64 // commits of our own
+	surveys    float64 // a relay's looks for queues with due jobs
+	claims     float64 // sent, whether they found any
+	batches    float64 // rows of the ledger: claims that did
+	at         time.Time
+	secondly   map[string]float64 // see everySecond
+	looks      float64            // commits of our own
 	readings   float64
 	kept       float64 // bytes of outbox.events on the disk
 	rowsRead   float64 // of Rookery's tables
@@ -37,12 +44,22 @@ const ours = "/* bench gate */ "
 // so often, whatever there is to do: a slow machine has more of them. All others count,
 // so one that is new must find its place here or below a ceiling.
 func byClock(query string) bool {
-	name, _, _ := strings.Cut(strings.TrimPrefix(query, "-- name: "), " ")
-	switch name {
+	switch nameOf(query) {
 	case "BeatProcess", "CancelQueues", "Horizon", "OpenGate", "PruneJobs", "RetireSilentProcesses", "SweepDispatches", "TakeOverUnpushed", "UnrecordedByOthers", "WalkJobs":
 		return true
 	}
 	return false
+}
+
+// everySecond are statements that are sent once a second for as long as a relay lives,
+// and at other times too: what a part's length accounts for is the clock's, the others
+// count.
+var everySecond = []string{"ListQueues", "Ping"}
+
+// nameOf returns a query's name in queries/*.sql.
+func nameOf(query string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(query, "-- name: "), " ")
+	return name
 }
 
 // byUs reports whether a statement is the gate's or the lab's.
@@ -56,7 +73,7 @@ func (d *drain) read(ctx context.Context) (r reading, err error) {
 		return r, err
 	}
 	r.Mallocs, r.MallocBytes = d.Allocations()
-	r.looks, r.readings = d.looks, 1
+	r.looks, r.readings, r.at, r.secondly = d.looks, 1, time.Now(), map[string]float64{}
 	rows, err := d.Pool.Query(ctx, ours+`SELECT query, toplevel, calls::float8 FROM pg_stat_statements`)
 	if err != nil {
 		return r, fmt.Errorf("count statements: %w", err)
@@ -74,8 +91,9 @@ func (d *drain) read(ctx context.Context) (r reading, err error) {
 		return r, fmt.Errorf("count statements: %w", err)
 	}
 	err = d.Pool.QueryRow(ctx, ours+`
-		SELECT pg_total_relation_size('outbox.events'), (sum(t.seq_tup_read) + sum(t.idx_tup_fetch))::float8
-		FROM pg_stat_user_tables AS t WHERE t.schemaname = 'outbox'`).Scan(&r.kept, &r.rowsRead)
+		SELECT pg_total_relation_size('outbox.events'), (sum(t.seq_tup_read) + sum(t.idx_tup_fetch))::float8,
+			sum(t.n_tup_ins) FILTER (WHERE t.relname = 'dispatches')::float8
+		FROM pg_stat_user_tables AS t WHERE t.schemaname = 'outbox'`).Scan(&r.kept, &r.rowsRead, &r.batches)
 	if err != nil {
 		return r, fmt.Errorf("weigh events: %w", err)
 	}
@@ -84,12 +102,19 @@ func (d *drain) read(ctx context.Context) (r reading, err error) {
 
 // add counts calls of a statement.
 func (r *reading) add(query string, top bool, calls float64) {
+	name := nameOf(query)
 	switch {
 	case byUs(query):
 	case !top:
 		r.inside += calls
 	case byClock(query):
 		r.clock += calls
+	case name == "Survey":
+		r.surveys += calls
+	case name == "ClaimReady":
+		r.claims += calls
+	case slices.Contains(everySecond, name):
+		r.secondly[name] += calls
 	default:
 		r.statements += calls
 	}
@@ -103,6 +128,15 @@ func (r reading) since(before reading) reading {
 	r.statements -= before.statements
 	r.inside -= before.inside
 	r.clock -= before.clock
+	r.surveys -= before.surveys
+	r.claims -= before.claims
+	r.batches -= before.batches
+	rounds := r.at.Sub(before.at).Seconds()
+	for name, calls := range r.secondly {
+		calls -= before.secondly[name]
+		r.clock += min(calls, rounds)
+		r.statements += max(calls-rounds, 0)
+	}
 	r.looks -= before.looks
 	r.kept -= before.kept
 	r.rowsRead -= before.rowsRead
@@ -113,13 +147,21 @@ func (r reading) since(before reading) reading {
 const pageSize = 8192
 
 // counts returns what the gate judges. Flushes are not in it: how many commits share
-// one is a matter of timing.
+// one is a matter of timing. So is how often a relay looks around while its claims are
+// under way, and after them, and how many of its claims find what another has just taken:
+// these are judged apart.
 func (r reading) counts(part string, jobs float64) []Count {
 	per := func(what string, n float64) Count { return Count{Part: part, What: what, PerJob: n / jobs} }
+	timed, vain := r.clock, max(r.claims-r.batches, 0) // what the clock starts is a transaction each, as these are
+	statements := r.statements + r.claims + r.surveys
+	if part == "relay" {
+		timed += r.surveys + vain
+		statements -= r.surveys + vain
+	}
 	all := []Count{
-		per("statements", r.statements),
+		per("statements", statements),
 		per("statements in functions", r.inside),
-		per("commits", r.Commits-r.looks-r.clock), // what the clock starts is a transaction each
+		per("commits", r.Commits-r.looks-timed),
 		per("WAL bytes", r.WALBytes-pageSize*r.FullPages),
 		per("row versions", r.Inserted+r.Updated),
 	}
@@ -135,6 +177,9 @@ func (r reading) counts(part string, jobs float64) []Count {
 		per("updates not HOT", r.Updated-r.HOT),
 		per("Redis commands", r.RedisCalls-r.readings), // each reading is one
 	)
+	if part == "relay" {
+		all = append(all, per("surveys", r.surveys), per("claims in vain", vain))
+	}
 	if part == "listened" {
 		all = append(all, per("bytes kept", r.kept))
 	}

@@ -17,7 +17,10 @@
 //	listened the same as worker, while somebody listens to events
 //	listener what a server then reads for all who listen to it
 //
-// What a relay does by the clock is left out by name (byClock). No checkpoint falls
-// into a run, so that no page images do. What batches of a busy system look like, and
-// how long anything takes, is for the workloads to say, not for the gate.
+// What a relay does by the clock is left out by name (byClock), or as often as the
+// clock accounts for (everySecond). How often it looks around while its claims are under
+// way, and claims what is gone, hangs on the machine: surveys and claims in vain have
+// ceilings of their own, with room, and are in no other count. No checkpoint falls into
+// a run, so that no page images do. What batches of a busy system look like, and how
+// long anything takes, is for the workloads to say, not for the gate.
 package gate
