@@ -25,7 +25,7 @@ func FuzzArguments(f *testing.F) {
 	f.Add("enqueue\n--queue\nemail:processing\n--payload\n{\"to\": \"a@b.c\"}\n--run-at\n2999-01-01T00:00:00Z\n--max-attempts\n3")
 	f.Add("worker\n--queue=high=3\n--exec\n--\nprintf\n%s")
 	f.Fuzz(func(t *testing.T, line string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		root := program()
 		for _, c := range root.Commands() {

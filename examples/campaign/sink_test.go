@@ -32,7 +32,7 @@ func startSink(t *testing.T) (s *sink, p *postman, dir string) {
 func stopSink(t *testing.T, s *sink, p *postman) {
 	t.Helper()
 	p.close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.close(ctx); err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func TestLater_CallsBack(t *testing.T) {
 				if !strings.HasPrefix(got, text) {
 					t.Errorf("it says %q, want %q", got, text)
 				}
-			case <-time.After(time.Minute):
+			case <-time.After(2 * time.Minute):
 				t.Fatalf("it does not say %q", text)
 			}
 		}

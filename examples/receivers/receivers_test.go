@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -95,15 +96,23 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
+// freePort returns a port that is free and stays so until a receiver has it: whoever asks
+// the kernel for any, as all other tests do, gets one above these.
+func freePort(t *testing.T) (port string) {
+	t.Helper()
+	for range 100 {
+		port = strconv.Itoa(20_000 + rand.IntN(10_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
 func startReceiver(t *testing.T, command []string) running {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	_ = l.Close()
 	if command[0] == "go" { // built first, so that what is killed is the receiver itself
 		binary := filepath.Join(t.TempDir(), "receiver")
 		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
@@ -111,6 +120,8 @@ func startReceiver(t *testing.T, command []string) running {
 		}
 		command = []string{binary}
 	}
+	port := freePort(t)
+	address := net.JoinHostPort("127.0.0.1", port)
 	r := running{"http://" + address, job.NewEndpointSecret(), &output{}}
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "WEBHOOK_SECRET="+r.secret, "PORT="+port)
@@ -125,7 +136,7 @@ func startReceiver(t *testing.T, command []string) running {
 			t.Logf("it printed:\n%s", r.out.String())
 		}
 	})
-	devtest.Until(t, 30*time.Second, "the receiver to listen", func() (bool, error) {
+	devtest.Until(t, 2*time.Minute, "the receiver to listen", func() (bool, error) {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) { devtest.Main(m) }
 
 const maxLines = 50
 
+// patience bounds every wait. Nothing is concluded from how long one took.
+const patience = 3 * time.Minute
+
 // Each example works, fails what is to fail, keeps a job for longer than its lease, and
 // when it is told to end leaves nothing to a lease.
 func TestExamples_Work(t *testing.T) {
@@ -110,7 +113,7 @@ func newWorld(t *testing.T, rookery string) *world {
 	t.Cleanup(pool.Close)
 	serve := start(t, []string{"DATABASE_URL=" + url, "REDIS_URL=" + devtest.Redis(t)}, rookery, "serve", "--http", "127.0.0.1:0")
 	w := &world{pool: pool}
-	devtest.Until(t, 30*time.Second, "the server to listen", func() (bool, error) {
+	devtest.Until(t, patience, "the server to listen", func() (bool, error) {
 		_, rest, found := strings.Cut(serve.out.String(), "rookery: listening on ")
 		if found {
 			w.base = strings.Fields(rest)[0]
@@ -136,7 +139,7 @@ func (w *world) insert(t *testing.T, n int, payload string) (ids []int64) {
 
 func (w *world) until(t *testing.T, what, sql string, args ...any) {
 	t.Helper()
-	devtest.Until(t, time.Minute, what, func() (yes bool, err error) {
+	devtest.Until(t, patience, what, func() (yes bool, err error) {
 		err = w.pool.QueryRow(t.Context(), sql, args...).Scan(&yes)
 		return yes, err
 	})
@@ -201,7 +204,7 @@ func (p *process) wait(t *testing.T) error {
 	select {
 	case err := <-p.done:
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("it has not ended; it said:\n%s", p.out.String())
 		return nil
 	}

@@ -271,7 +271,7 @@ func openFolder(t *testing.T) string {
 // come to reap what the killed parent left.
 func gone(t *testing.T, pid int) {
 	t.Helper()
-	devtest.Until(t, 10*time.Second, fmt.Sprintf("the end of process %d", pid), func() (bool, error) {
+	devtest.Until(t, time.Minute, fmt.Sprintf("the end of process %d", pid), func() (bool, error) {
 		if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(state), ") Z ") {
 			return true, nil
 		}

@@ -37,7 +37,7 @@ func TestPostgres_Freeze(t *testing.T) {
 	if err := p.Thaw(); err != nil {
 		t.Fatalf("Thaw() = %v, want nil", err)
 	}
-	if err := ask(30 * time.Second); err != nil {
+	if err := ask(2 * time.Minute); err != nil {
 		t.Errorf("a thawed server: %v", err)
 	}
 }

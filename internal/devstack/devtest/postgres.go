@@ -19,7 +19,7 @@ import (
 )
 
 // limit bounds everything devtest does with Postgres, an installation excepted.
-const limit = time.Minute
+const limit = 5 * time.Minute
 
 // template is the migrated database that others are copies of.
 const template = "rookery_template"
