@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -129,7 +128,7 @@ func TestMetrics_OfJobsThatRan(t *testing.T) {
 		{"relay_recovered_batches_total", 0, nil},
 		{"worker_held_jobs", 0, nil},
 	} {
-		devtest.Until(t, 30*time.Second, fmt.Sprintf("rookery_%s %v to be %g or more", want.name, want.labels, want.least), func() (bool, error) {
+		devtest.Until(t, patience, fmt.Sprintf("rookery_%s %v to be %g or more", want.name, want.labels, want.least), func() (bool, error) {
 			got, there := counted(t, from, want.name, want.labels...)
 			return there && got >= want.least, nil
 		})

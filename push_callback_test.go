@@ -67,7 +67,7 @@ func calledBack(t *testing.T, c rookery.Config) (base string, next, arrives func
 		select {
 		case p := <-got:
 			return p
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the job does not arrive")
 			return promised{}
 		}

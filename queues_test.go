@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/penguinmails/rookery"
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
@@ -39,7 +38,7 @@ func TestProcesses_WithWhatWorkersSay(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(ctx) }()
 	var found []job.ProcessState
-	devtest.Until(t, 30*time.Second, "the worker speaks", func() (bool, error) {
+	devtest.Until(t, patience, "the worker speaks", func() (bool, error) {
 		found, err = jobs.Processes(t.Context(), "worker")
 		return len(found) == 1 && found[0].Slots > 0 && found[0].RedisAge >= 0, err
 	})

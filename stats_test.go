@@ -33,7 +33,7 @@ func TestStats_OfAJobsWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	devtest.Until(t, 30*time.Second, "both jobs completed", func() (bool, error) {
+	devtest.Until(t, patience, "both jobs completed", func() (bool, error) {
 		for _, id := range ids {
 			if j, err := jobs.Job(t.Context(), id); err != nil || j.Status != job.Completed {
 				return false, err
