@@ -33,6 +33,7 @@ const browser = await chromium.launch({ executablePath: path, args: ['--no-sandb
 // A page that reports what it should not have to.
 async function open(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  context.setDefaultTimeout(120_000); // nothing is concluded from how long something took
   const page = await context.newPage();
   page.on('console', (m) => { if (m.type() === 'error' || m.type() === 'warning') check(false, `console of ${page.url()}: ${m.text()}`); });
   page.on('pageerror', (e) => check(false, `script of ${page.url()}: ${e.message}`));
@@ -105,8 +106,9 @@ try {
   await page.waitForFunction(() => document.querySelector('#charts .readout').textContent.includes('completed'));
   check(true, 'a chart says what is under the pointer');
   const canvas = await page.locator('#charts canvas').first().elementHandle();
+  const fresh = page.waitForResponse((r) => r.url() === `${where.url}/ui/`); // before it can come
   await page.evaluate(() => window.htmx.trigger(document.body, 'tick'));
-  await page.waitForResponse((r) => r.url() === `${where.url}/ui/`);
+  await fresh;
   check(await canvas.evaluate((c) => c.isConnected), 'a fresh page keeps its charts');
   await go(page, '/ui/queues/email:processing');
   check(await page.locator('#charts canvas').count() === 3, 'charts of a queue, in the range that was chosen');
@@ -120,9 +122,22 @@ try {
   await go(page, '/ui/dead');
   check((await page.content()).includes('&lt;script&gt;'), 'the hostile jobs are shown');
 
-  // One job.
+  // One job. A fresh page was asked for before the question is, and comes after it: the
+  // form that is asked about stays.
   await go(page, `/ui/jobs/${dead}`);
-  await page.getByRole('button', { name: 'Redrive' }).click();
+  let comes;
+  const late = new Promise((resolve) => { comes = resolve; });
+  await page.route(`**/ui/jobs/${dead}`, async (route) => { await late; await route.continue(); });
+  const wanted = page.waitForRequest((r) => r.headers()['hx-request'] === 'true');
+  await page.evaluate(() => window.htmx.trigger(document.body, 'tick'));
+  await wanted;
+  const redrive = await page.getByRole('button', { name: 'Redrive' }).elementHandle();
+  await redrive.click();
+  await page.evaluate(() => { window.came = new Promise((resolve) => document.body.addEventListener('htmx:afterRequest', () => resolve(), { once: true })); });
+  comes();
+  await page.evaluate(() => window.came);
+  await page.unroute(`**/ui/jobs/${dead}`);
+  check(await redrive.evaluate((button) => button.isConnected), 'a page that comes late leaves what is asked about alone');
   await page.locator('#ask button[value=no]').click();
   check(await page.locator('.badge.dead').count() > 0, 'a refused question does nothing');
   await page.getByRole('button', { name: 'Redrive' }).click();
@@ -219,7 +234,7 @@ try {
   check(await page.locator('[data-rowlink]').count() === 0, 'no job of queue fresh');
   await page.waitForFunction(() => document.querySelector('#livebutton').dataset.state === 'on');
   await page.request.post(`${where.url}/v1/jobs`, { data: { queue_name: 'fresh', kind: 'fresh' } });
-  await page.locator('[data-rowlink]').first().waitFor({ timeout: 20_000 });
+  await page.locator('[data-rowlink]').first().waitFor();
   check(true, 'a new job appears by itself');
   await page.keyboard.press('r');
   check((await page.locator('#livebutton').innerText()).includes('paused'), 'the page can be held');
@@ -240,7 +255,7 @@ try {
   await next(page, () => page.getByRole('button', { name: 'Redrive 34 jobs' }).click());
   const operation = new URL(page.url()).pathname;
   check(/^\/ui\/operations\/\d+$/.test(operation) && (await page.locator('.flash').innerText()).startsWith('Begun'), 'an operation begins');
-  await page.locator('.badge.completed').waitFor({ timeout: 30_000 }); // by the page's own tick
+  await page.locator('.badge.completed').waitFor(); // by the page's own tick
   check((await page.locator('[data-done]').innerText()) === '34', 'an operation is seen completed');
   check(await page.getByRole('button', { name: 'Cancel' }).count() === 0, 'what is over cannot be cancelled');
 
@@ -253,7 +268,7 @@ try {
   await begin('queue:crowd', 'Cancel all');
   check((await page.locator('.why').innerText()).startsWith('At least 5,000 jobs'), 'the question of very many');
   await next(page, () => page.getByRole('button', { name: 'Cancel all that match' }).click());
-  await page.locator('[data-matched]:not(:text-is("0"))').waitFor({ timeout: 30_000 }); // some are done
+  await page.locator('[data-matched]:not(:text-is("0"))').waitFor(); // some are done
   check(await page.locator('.badge.running').count() === 1, 'an operation is seen to go on');
   check(await page.locator('progress.whole[value]').count() === 1, 'it says how much is gone through');
   await accessible(page, 'an operation that runs');

@@ -56,6 +56,9 @@
       if (!busy() && window.htmx) window.htmx.trigger(document.body, 'tick');
     });
   };
+  // It was asked for before: what is open or marked by now would be gone, and with it the
+  // form that a question is about.
+  document.addEventListener('htmx:beforeSwap', (e) => { if (busy()) e.detail.shouldSwap = false; });
   const toggleLive = () => { kept.set('rookery-live', wanted() ? 'off' : 'on'); follow(); };
   if (liveButton && window.EventSource) {
     liveButton.hidden = false;

@@ -72,7 +72,7 @@ func seed(ctx context.Context, pool *pgxpool.Pool) error {
 			return fmt.Errorf("%.60s: %w", sql, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	for {
 		var ready bool
