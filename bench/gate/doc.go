@@ -20,7 +20,8 @@
 // What a relay does by the clock is left out by name (byClock), or as often as the
 // clock accounts for (everySecond). How often it looks around while its claims are under
 // way, and claims what is gone, hangs on the machine: surveys and claims in vain have
-// ceilings of their own, with room, and are in no other count. No checkpoint falls into
-// a run, so that no page images do. What batches of a busy system look like, and how
-// long anything takes, is for the workloads to say, not for the gate.
+// ceilings of their own, with room, and are in no other count; what a relay surveys when
+// all is handed out is in none. No checkpoint falls into a run, so that no page images
+// do. What batches of a busy system look like, and how long anything takes, is for the
+// workloads to say, not for the gate.
 package gate

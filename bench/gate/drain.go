@@ -30,6 +30,7 @@ const (
 type drain struct {
 	*lab.Lab
 	looks float64         // commits of our own
+	idle  float64         // surveys of relays that had nothing left to hand out
 	begin job.EventCursor // what the listener has read
 }
 
@@ -116,7 +117,23 @@ func (d *drain) relay(ctx context.Context) error {
 	if err := d.while(ctx, `EXISTS (SELECT FROM outbox.ready) OR EXISTS (SELECT FROM outbox.dispatches WHERE seq IS NULL)`); err != nil {
 		return err
 	}
-	return r.Stop(ctx)
+	left, err := d.surveys(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.Stop(ctx); err != nil {
+		return err
+	}
+	all, err := d.surveys(ctx)
+	d.idle += all - left
+	return err
+}
+
+// surveys counts those that relays have made so far.
+func (d *drain) surveys(ctx context.Context) (n float64, err error) {
+	d.looks++
+	err = d.Pool.QueryRow(ctx, ours+`SELECT coalesce(sum(calls), 0)::float8 FROM pg_stat_statements WHERE starts_with(query, '-- name: Survey ')`).Scan(&n)
+	return n, err
 }
 
 // work has all jobs run, from Redis alone. A worker that ends gives its outcomes two

@@ -40,11 +40,15 @@ func (d *drain) listen(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			told += len(page.Events)
+			for _, e := range page.Events { // one that runs for long is told of too
+				if e.Status == job.Completed {
+					told++
+				}
+			}
 			at, more = page.Next, page.More
 		}
 		if told != drained {
-			return fmt.Errorf("%d events of %d jobs", told, drained)
+			return fmt.Errorf("%d of %d jobs are told to be completed", told, drained)
 		}
 		return nil
 	})
