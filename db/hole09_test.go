@@ -60,21 +60,19 @@ func TestHole09_TakeOverRebuildsByDispatchID(t *testing.T) {
 	w.reconcile(job.Snoozed, 0, at(2))
 	w.reconcile(job.Started, 0, at(3))
 
-	shift := func(by string, since time.Time) { // fresh is what is younger than two seconds: it must stay so
-		w.exec("UPDATE outbox.dispatches SET created_at = created_at + $1::interval, taken_at = taken_at + $1::interval WHERE taken_at > $2", by, since)
-	}
-	shift("1 minute", epochStart)
+	// Fresh is what is younger than two seconds: it stays so while this is asked.
+	w.exec("UPDATE outbox.dispatches SET created_at = created_at + interval '1 minute', taken_at = taken_at - interval '1 minute'")
 	if got := w.takeOver("relay-2"); len(got) != 0 {
 		t.Errorf("TakeOver of fresh batches = %v, want none", got)
 	}
-	shift("-1 minute", epochStart)
+	w.exec("UPDATE outbox.dispatches SET created_at = created_at - interval '1 minute'")
 	w.age()
 	before := get[time.Time](w, "SELECT clock_timestamp()")
 	want := map[int64][]job.Ref{first.DispatchID: {at(5)}, second.DispatchID: second.Refs()}
 	if diff := gocmp.Diff(want, w.takeOver("relay-2")); diff != "" {
 		t.Errorf("TakeOver (-want +got):\n%s", diff)
 	}
-	shift("1 minute", before)
+	w.exec("UPDATE outbox.dispatches SET taken_at = taken_at + interval '1 minute' WHERE taken_at >= $1", before)
 	if got := w.takeOver("relay-3"); len(got) != 0 {
 		t.Errorf("TakeOver of what another relay has just taken = %v, want none", got)
 	}
