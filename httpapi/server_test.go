@@ -149,14 +149,3 @@ func exchange(ctx context.Context, addr, send string) (string, error) {
 	}
 	return string(got), err
 }
-
-func waitUntil(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(patience); !done(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("waited %s until %s", patience, what)
-		}
-	}
-}
