@@ -42,6 +42,7 @@ func (s *Store) Claim(ctx context.Context, c job.Claim) (job.Batch, error) {
 		p.LoPriorities = append(p.LoPriorities, span.LoPriority)
 		p.LoIDs = append(p.LoIDs, span.LoID)
 		p.HiPriorities = append(p.HiPriorities, span.HiPriority)
+		p.HiIDs = append(p.HiIDs, cmp.Or(span.HiID, math.MaxInt64))
 	}
 	err := s.on(ctx, "claim", func(q *query.Queries, life string) error {
 		if c.Again {
@@ -90,8 +91,8 @@ func (s *Store) Record(ctx context.Context, pushed []job.Recorded) error {
 	})
 }
 
-// Head returns the place in outbox.ready of the queue's most urgent due job, down to
-// hiPriority, or [job.ErrNotFound].
+// Head returns the place in outbox.ready of the queue's most urgent due job that nobody has
+// locked, down to hiPriority, or [job.ErrNotFound].
 func (s *Store) Head(ctx context.Context, queue string, hiPriority int16) (priority int16, id int64, err error) {
 	err = s.do(ctx, "look for head", func(q *query.Queries) error {
 		row, err := q.HeadOfQueue(ctx, query.HeadOfQueueParams{QueueName: queue, HiPriority: hiPriority})

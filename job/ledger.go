@@ -15,11 +15,13 @@ type Survey struct {
 const Never = time.Duration(1<<63 - 1)
 
 // Span is a part of one queue's due jobs, in the order of the claim: above
-// (LoPriority, LoID), up to and including HiPriority.
+// (LoPriority, LoID), up to and including HiPriority. HiID, when not 0, leaves out of that
+// the jobs with higher ids: it is what a part of a single job needs.
 type Span struct {
 	LoPriority int16
 	LoID       int64
 	HiPriority int16
+	HiID       int64
 }
 
 // LostPriority is the place in outbox.ready of a job whose worker was lost: ahead

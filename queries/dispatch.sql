@@ -60,7 +60,7 @@ recorded AS (
     WHERE d.id BETWEEN p.id AND p.id AND d.seq IS NULL
 ),
 span AS (
-    SELECT unnest(@lo_priorities::smallint[]) AS lo_priority, unnest(@lo_ids::bigint[]) AS lo_id, unnest(@hi_priorities::smallint[]) AS hi_priority
+    SELECT unnest(@lo_priorities::smallint[]) AS lo_priority, unnest(@lo_ids::bigint[]) AS lo_id, unnest(@hi_priorities::smallint[]) AS hi_priority, unnest(@hi_ids::bigint[]) AS hi_id
 ),
 due AS (
     SELECT live.place, live.priority, live.job_id, live.size
@@ -72,6 +72,7 @@ due AS (
         WHERE r.queue_name = @queue_name
           AND (r.priority, r.job_id) > (span.lo_priority, span.lo_id)
           AND r.priority <= span.hi_priority
+          AND r.job_id <= span.hi_id
           AND (NOT @skip_locked::boolean OR EXISTS (SELECT FROM outbox.jobs AS j WHERE j.id = r.job_id FOR NO KEY UPDATE SKIP LOCKED))
         ORDER BY r.priority, r.job_id
         FOR UPDATE SKIP LOCKED
@@ -118,12 +119,15 @@ FROM (SELECT unnest(@pushed_ids::bigint[]) AS id, unnest(@pushed_seqs::bigint[])
 WHERE d.id BETWEEN p.id AND p.id AND d.seq IS NULL;
 
 -- name: HeadOfQueue :one
--- The job a claim of one would take; through ready_pkey.
+-- The job a claim of one would take that passes by what others have locked; through ready_pkey.
 SELECT r.priority, r.job_id
 FROM outbox.ready AS r
-WHERE r.queue_name = @queue_name AND r.priority <= @hi_priority
+WHERE r.queue_name = @queue_name
+  AND r.priority <= @hi_priority
+  AND EXISTS (SELECT FROM outbox.jobs AS j WHERE j.id = r.job_id FOR NO KEY UPDATE SKIP LOCKED)
 ORDER BY r.priority, r.job_id
-LIMIT 1;
+LIMIT 1
+FOR UPDATE SKIP LOCKED;
 
 -- name: RefuseJob :execrows
 -- A job that cannot be claimed or encoded must not hold up the others. dispatch_id

@@ -34,7 +34,7 @@ func (r *Relay) dispatch(ctx context.Context, q *queue) (n int, full, blocked bo
 		batch, full, err = r.claim(ctx, q, b, limit, hi, alone) // a retry or a late committer may lie in a part that was not read
 	}
 	if err != nil {
-		again, err := r.claimFailed(ctx, q, limit, hi, alone, err)
+		again, err := r.claimFailed(ctx, q, limit, alone, err)
 		return 0, again, false, err
 	}
 	if len(batch.Jobs) == 0 {
@@ -96,7 +96,7 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 	q.mu.Lock()
 	spans, whole := q.skip.spans(began, hi)
 	if alone != nil {
-		spans, whole = []job.Span{{LoPriority: alone.priority, LoID: alone.id - 1, HiPriority: hi}}, false
+		spans, whole = alone.alone(), false
 	}
 	around := q.bypass.on(began)
 	pushed := q.pushed

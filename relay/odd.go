@@ -10,13 +10,19 @@ import (
 
 // A claim may meet a job that it cannot take: one with a value that no longer fits
 // (it never can), or one whose row somebody holds locked (not just now). Neither
-// may hold up the others: claims pass by what is locked, and because of a value they
-// are made smaller, until a claim of one names its job before it tries.
+// may hold up the others. A claim that has failed is made again, passing by what is
+// locked; one that fails on a value all the same is made smaller, until a claim of one
+// names its job before it tries, and takes that or none.
 
 // head is the place of a job in outbox.ready.
 type head struct {
 	priority int16
 	id       int64
+}
+
+// alone is the part of outbox.ready that is this job.
+func (h head) alone() []job.Span {
+	return []job.Span{{LoPriority: h.priority, LoID: h.id - 1, HiPriority: h.priority, HiID: h.id}}
 }
 
 // bypass is for how long claims pass by jobs that somebody has locked. It costs a row
@@ -40,11 +46,10 @@ func (b *bypass) begin(now time.Time) {
 }
 
 // suspect returns the job that a claim of one would take, when claims have failed
-// down to that; nil otherwise. While claims pass by what is locked nobody is named: the
-// first job of the queue need not be the one that a claim fails on.
+// down to that; nil otherwise.
 func (r *Relay) suspect(ctx context.Context, q *queue, hi int16) (*head, error) {
 	q.mu.Lock()
-	ask := q.limit == 1 && !q.bypass.on(time.Now())
+	ask := q.limit == 1
 	q.mu.Unlock()
 	if !ask {
 		return nil, nil
@@ -57,48 +62,42 @@ func (r *Relay) suspect(ctx context.Context, q *queue, hi int16) (*head, error) 
 }
 
 // claimFailed makes the next claims pass by what is locked, or makes them smaller; again
-// says that the next may be made at once. When it was a claim of one, its job is refused
-// for good. Whatever else is wrong with one queue makes that queue rest.
-func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, hi int16, alone *head, err error) (again bool, _ error) {
+// says that the next may be made at once. When it was a claim of one job by name, that is
+// refused for good. Whatever else is wrong with one queue makes that queue rest.
+func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, alone *head, err error) (again bool, _ error) {
 	var odd *job.DataError
+	conflict := errors.Is(err, job.ErrConflict)
+	if errors.As(err, &odd) && odd.SQLState == "23505" { // this dispatch id, or one like it, exists
+		return true, nil
+	}
+	if odd != nil && alone != nil {
+		return true, r.refuseHead(ctx, q, *alone, odd)
+	}
 	now := time.Now()
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	switch {
-	case errors.As(err, &odd) && odd.SQLState == "23505": // this dispatch id, or one like it, exists
-		again, err = true, nil
-	case odd != nil && alone == nil:
+	case (conflict || odd != nil) && !q.bypass.on(now):
+		q.bypass.begin(now)
+		return true, nil
+	case odd != nil:
 		q.limit = max(limit/2, 1)
-		if again, err = limit > 1, nil; !again {
-			q.bypass = bypass{} // the next claim names its job
+		if again = limit > 1; !again {
 			q.restLocked(now)
 		}
-	case errors.Is(err, job.ErrConflict) && !q.bypass.on(now):
-		q.bypass.begin(now)
-		again, err = true, nil
-	case errors.Is(err, job.ErrConflict): // over something else than a job
+		return again, nil
+	case conflict: // over something else than a job
 		q.limit = max(limit/8, 1) // a second was lost, for every queue: not by halves
 		q.restLocked(now)
-		err = nil
-	case odd == nil && ctx.Err() == nil && !errors.Is(err, job.ErrUnavailable):
+		return false, nil
+	case ctx.Err() == nil && !errors.Is(err, job.ErrUnavailable):
 		q.restLocked(now)
 	}
-	q.mu.Unlock()
-	if odd == nil || alone == nil || again {
-		return again, err
-	}
-	return true, r.refuseHead(ctx, q, hi, *alone, odd)
+	return false, err
 }
 
-// refuseHead makes a job dead that cannot be claimed. It must still be the head:
-// else another relay was about to take it, and our claim failed on another.
-func (r *Relay) refuseHead(ctx context.Context, q *queue, hi int16, odd head, reason *job.DataError) error {
-	priority, id, err := r.store.Head(ctx, q.name, hi)
-	if errors.Is(err, job.ErrNotFound) || err == nil && (head{priority, id}) != odd {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+// refuseHead makes a job dead that a claim of nothing else has failed on.
+func (r *Relay) refuseHead(ctx context.Context, q *queue, odd head, reason *job.DataError) error {
 	if err := r.store.Refuse(ctx, job.Ref{ID: odd.id}, reason.Error()); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ recorded AS (
     WHERE d.id BETWEEN p.id AND p.id AND d.seq IS NULL
 ),
 span AS (
-    SELECT unnest($6::smallint[]) AS lo_priority, unnest($7::bigint[]) AS lo_id, unnest($8::smallint[]) AS hi_priority
+    SELECT unnest($6::smallint[]) AS lo_priority, unnest($7::bigint[]) AS lo_id, unnest($8::smallint[]) AS hi_priority, unnest($9::bigint[]) AS hi_id
 ),
 due AS (
     SELECT live.place, live.priority, live.job_id, live.size
@@ -38,18 +38,19 @@ due AS (
         WHERE r.queue_name = $1
           AND (r.priority, r.job_id) > (span.lo_priority, span.lo_id)
           AND r.priority <= span.hi_priority
-          AND (NOT $9::boolean OR EXISTS (SELECT FROM outbox.jobs AS j WHERE j.id = r.job_id FOR NO KEY UPDATE SKIP LOCKED))
+          AND r.job_id <= span.hi_id
+          AND (NOT $10::boolean OR EXISTS (SELECT FROM outbox.jobs AS j WHERE j.id = r.job_id FOR NO KEY UPDATE SKIP LOCKED))
         ORDER BY r.priority, r.job_id
         FOR UPDATE SKIP LOCKED
     ) AS live
-    LIMIT $10
+    LIMIT $11
 ),
 measured AS (
     SELECT due.place, sum(due.size) OVER (ORDER BY due.priority, due.job_id) AS bytes, row_number() OVER (ORDER BY due.priority, due.job_id) AS nth
     FROM due
 ),
 fit AS (
-    SELECT measured.place FROM measured WHERE measured.bytes <= $11::bigint OR measured.nth = 1
+    SELECT measured.place FROM measured WHERE measured.bytes <= $12::bigint OR measured.nth = 1
 ),
 gone AS (
     DELETE FROM outbox.ready
@@ -58,16 +59,16 @@ gone AS (
 ),
 moved AS (
     UPDATE outbox.jobs AS j
-    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $12::bigint, dispatched_at = now(),
-        started_at = NULL, worker_id = nullif($13::text, '') -- not of the attempt before: a loss would be put down to them
+    SET status = 'dispatched', attempt_count = j.attempt_count + 1, dispatch_id = $13::bigint, dispatched_at = now(),
+        started_at = NULL, worker_id = nullif($14::text, '') -- not of the attempt before: a loss would be put down to them
     FROM gone
     WHERE j.id BETWEEN gone.job_id AND gone.job_id AND j.status = 'queued'
     RETURNING j.id, j.attempt_count, j.kind, j.priority, j.max_attempts, j.failure_count, j.lost_count, j.created_at, j.run_at, j.dispatched_at, j.headers, j.payload
 ),
 ledger AS (
     INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id, worker_id, lease_until)
-    SELECT $12::bigint, $1, array_agg(moved.id), $2, $14, nullif($13::text, ''),
-        CASE WHEN $13::text <> '' THEN now() + $15::bigint * interval '1 millisecond' END
+    SELECT $13::bigint, $1, array_agg(moved.id), $2, $15, nullif($14::text, ''),
+        CASE WHEN $14::text <> '' THEN now() + $16::bigint * interval '1 millisecond' END
     FROM moved
     HAVING count(*) > 0
 )
@@ -85,6 +86,7 @@ type ClaimReadyParams struct {
 	LoPriorities []int16
 	LoIDs        []int64
 	HiPriorities []int16
+	HiIDs        []int64
 	SkipLocked   bool
 	MaxJobs      int32
 	MaxBytes     int64
@@ -130,6 +132,7 @@ func (q *Queries) ClaimReady(ctx context.Context, arg ClaimReadyParams) ([]Claim
 		arg.LoPriorities,
 		arg.LoIDs,
 		arg.HiPriorities,
+		arg.HiIDs,
 		arg.SkipLocked,
 		arg.MaxJobs,
 		arg.MaxBytes,
@@ -172,9 +175,12 @@ func (q *Queries) ClaimReady(ctx context.Context, arg ClaimReadyParams) ([]Claim
 const headOfQueue = `-- name: HeadOfQueue :one
 SELECT r.priority, r.job_id
 FROM outbox.ready AS r
-WHERE r.queue_name = $1 AND r.priority <= $2
+WHERE r.queue_name = $1
+  AND r.priority <= $2
+  AND EXISTS (SELECT FROM outbox.jobs AS j WHERE j.id = r.job_id FOR NO KEY UPDATE SKIP LOCKED)
 ORDER BY r.priority, r.job_id
 LIMIT 1
+FOR UPDATE SKIP LOCKED
 `
 
 type HeadOfQueueParams struct {
@@ -187,7 +193,7 @@ type HeadOfQueueRow struct {
 	JobID    int64
 }
 
-// The job a claim of one would take; through ready_pkey.
+// The job a claim of one would take that passes by what others have locked; through ready_pkey.
 func (q *Queries) HeadOfQueue(ctx context.Context, arg HeadOfQueueParams) (HeadOfQueueRow, error) {
 	row := q.db.QueryRow(ctx, headOfQueue, arg.QueueName, arg.HiPriority)
 	var i HeadOfQueueRow
