@@ -270,21 +270,24 @@ func (s *Store) FailOperation(ctx context.Context, id int64, holder, why string)
 	})
 }
 
-// totalTime is how long whoever begins an operation waits for its total.
-const totalTime = 500 * time.Millisecond
+// totalTime is how long an operation's total may take: no slice of a list is read after
+// it, and no statement takes longer. Whoever begins an operation waits for it.
+const totalTime = time.Second
 
 // total counts the jobs that an action is about to change; nil: there are more than
 // [job.OperationCount] places to look at, or it takes too long.
 func total(ctx context.Context, q *query.Queries, action job.Action, l job.Listing, upTo int64) (*int64, error) {
-	r := round{action: action, filter: l, upTo: upTo, most: job.OperationCount, counts: true}
-	began := time.Now()
-	for looks := 0; !r.ended(); looks++ {
-		if looks > 0 && (looks == job.OperationCount/job.BrowseCap || time.Since(began) > totalTime) {
-			return nil, nil
+	r := round{action: action, filter: l, upTo: upTo, most: job.OperationCount, counts: true, until: time.Now().Add(totalTime)}
+	counted, err := aside(ctx, q, totalTime, func() error {
+		for looks := 0; looks < job.OperationCount/job.BrowseCap && !r.ended() && !r.late(); looks++ {
+			if err := r.run(ctx, q); err != nil {
+				return fmt.Errorf("count jobs: %w", err)
+			}
 		}
-		if err := r.run(ctx, q); err != nil {
-			return nil, fmt.Errorf("count jobs: %w", err)
-		}
+		return nil
+	})
+	if err != nil || !counted || !r.ended() {
+		return nil, err
 	}
 	n := int64(len(r.ids))
 	return &n, nil

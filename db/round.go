@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"math"
+	"time"
 
 	"github.com/penguinmails/rookery/db/internal/query"
 	"github.com/penguinmails/rookery/job"
@@ -21,9 +22,10 @@ const (
 type round struct {
 	action job.Action
 	filter job.Listing
-	upTo   int64 // ids above it are passed over
-	most   int   // jobs to find
-	counts bool  // it changes nothing: what the lists tell of their jobs is enough
+	upTo   int64     // ids above it are passed over
+	most   int       // jobs to find
+	counts bool      // it changes nothing: what the lists tell of their jobs is enough
+	until  time.Time // nothing is read after it; zero: for as long as it takes
 
 	list  int        // which of the lists; moves on
 	place *job.Place // the last one looked at; nil: the list's beginning
@@ -36,12 +38,15 @@ func (r *round) lists() []string { return r.action.Lists(r.filter) }
 // ended reports whether there is nothing behind the place.
 func (r *round) ended() bool { return r.list >= len(r.lists()) }
 
+// late reports whether its time is up.
+func (r *round) late() bool { return !r.until.IsZero() && time.Now().After(r.until) }
+
 func (r *round) run(ctx context.Context, q *query.Queries) error {
 	slice := roundSlice
 	if r.counts {
 		slice = countSlice
 	}
-	for looked := 0; looked < job.BrowseCap && len(r.ids) < r.most && !r.ended(); {
+	for looked := 0; looked < job.BrowseCap && len(r.ids) < r.most && !r.ended() && !r.late(); {
 		list := r.filter
 		list.Status = r.lists()[r.list]
 		places, err := walkOf(list)(ctx, q, r.place, int32(slice))

@@ -106,7 +106,8 @@ type Operation struct {
 	Done       int64           `json:"done"`        // of those, changed
 	Failed     int64           `json:"failed"`      // of those, left: somebody changed them first
 
-	// Total is how many jobs matched when it began; nil: there were too many to count.
+	// Total is how many jobs matched when it began; nil: to count them would
+	// have taken too long.
 	Total *int64 `json:"total"`
 	// Share is how much has been gone through, 0 to 1: by Total, or by ids where the
 	// operation goes by id; nil: nobody can say.
