@@ -103,7 +103,7 @@ func (r *Relay) turn(a *inquest) (belief, bool) {
 	}
 	for _, q := range queues {
 		q.mu.Lock()
-		b, reachable := q.believeLocked(), q.reachableLocked()
+		b, reachable := q.believeLocked(), q.window.reachable()
 		q.mu.Unlock()
 		if !reachable {
 			continue

@@ -30,8 +30,8 @@ func (r *Relay) away(ctx context.Context) (bool, error) {
 	last := r.began
 	for _, q := range r.all() {
 		q.mu.Lock()
-		if q.contact.last.After(last) {
-			last = q.contact.last
+		if heard := q.window.contact.last; heard.After(last) {
+			last = heard
 		}
 		q.mu.Unlock()
 	}
@@ -71,7 +71,7 @@ func (r *Relay) giveUpQueue(ctx context.Context, q *queue) error {
 	life := r.life
 	r.mu.Unlock()
 	q.mu.Lock()
-	b, age, settled, otherLife := q.believeLocked(), q.EpochAge, q.settledAway, q.Life != life
+	b, age, settled, otherLife := q.believeLocked(), q.EpochAge, q.settling.away, q.Life != life
 	q.mu.Unlock()
 	begin, err := otherLife, error(nil)
 	if !begin {
@@ -133,7 +133,7 @@ func (r *Relay) settleAway(ctx context.Context, q *queue, b belief) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.Epoch == b.epoch {
-		q.settledAway = b.epoch
+		q.settling.away = b.epoch
 	}
 	return nil
 }

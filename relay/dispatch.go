@@ -57,11 +57,11 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 	q.mu.Lock()
 	limit, hi = q.creditLocked(now)
 	blocked := hi < job.MaxPriority || q.fewLocked(now, limit)
-	ask := q.heard.IsZero() || now.Sub(q.heard) > depthAge || blocked && now.Sub(q.heard) >= depthPoll
+	ask := !q.window.fresh(now) || blocked && now.Sub(q.window.heard) >= depthPoll
 	if q.fewLocked(now, limit) {
 		limit = 0
 	}
-	resting, silent := now.Before(q.rest), q.silent
+	resting, silent := q.rest.on(now), q.window.silent
 	b = q.believeLocked()
 	q.mu.Unlock()
 	if silent { // tend finds out when it answers again
@@ -79,7 +79,7 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 	defer q.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil {
-			q.restLocked(time.Now())
+			q.rest.begin(time.Now())
 		}
 		return b, 0, 0, err
 	}
@@ -94,13 +94,12 @@ func (r *Relay) credit(ctx context.Context, q *queue) (b belief, limit int, hi i
 func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int16, alone *head) (job.Batch, bool, error) {
 	began := time.Now()
 	q.mu.Lock()
-	spans, whole := q.skip.spans(began, hi)
+	spans, whole := q.claims.skip.spans(began, hi)
 	if alone != nil {
 		spans, whole = alone.alone(), false
 	}
-	around := q.bypass.on(began)
-	pushed := q.pushed
-	q.pushed = nil
+	around := q.claims.bypass.on(began)
+	pushed := q.batches.takePushed()
 	q.mu.Unlock()
 
 	batch, err := r.store.Claim(ctx, job.Claim{
@@ -113,19 +112,20 @@ func (r *Relay) claim(ctx context.Context, q *queue, b belief, limit int, hi int
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err != nil {
-		q.pushed = append(pushed, q.pushed...)
+		q.batches.putBack(pushed)
 		return batch, false, err
 	}
-	q.recordedLocked(now, pushed)
+	q.batches.recorded(pushed, now)
 	most := len(batch.Jobs) == limit || cutByBytes(batch.Jobs)
-	q.skip.took(now, whole, now.Sub(began), batch.Jobs, most)
-	q.cut = time.Time{}
-	if len(batch.Jobs) == limit && limit < q.limit && alone == nil {
-		q.cut = now
+	c := &q.claims
+	c.skip.took(now, whole, now.Sub(began), batch.Jobs, most)
+	c.cut = time.Time{}
+	if len(batch.Jobs) == limit && limit < c.limit && alone == nil {
+		c.cut = now
 	}
-	q.limit = min(2*q.limit, job.MaxBatch)
+	c.limit = min(2*c.limit, job.MaxBatch)
 	if !around {
-		q.bypass = bypass{}
+		c.bypass = bypass{}
 	}
 	return batch, most || !whole, nil
 }
@@ -144,7 +144,7 @@ func cutByBytes(jobs []job.Envelope) bool {
 func (r *Relay) push(ctx context.Context, q *queue, b belief, batch job.Batch) error {
 	sent := time.Now()
 	q.mu.Lock()
-	forget := q.forgettableLocked(sent)
+	forget := q.batches.forgettable(sent)
 	q.mu.Unlock()
 	pushing, cancel := context.WithTimeout(ctx, pushLimit)
 	pushing, span := r.traceBatch(pushing, batch)
@@ -161,14 +161,10 @@ func (r *Relay) push(ctx context.Context, q *queue, b belief, batch job.Batch) e
 	if q.Epoch != b.epoch {
 		return nil // another epoch has begun meanwhile; its row will be settled
 	}
-	q.heardLocked(sent, now, done.Seq, done.Depth, done.Now)
-	q.forgotLocked(forget)
-	q.rest, q.restFor, q.fullAt = time.Time{}, 0, time.Time{}
-	delete(q.unpushed, batch.DispatchID)
-	if len(q.pushed) == 0 {
-		q.pushedAt = now
-	}
-	q.pushed = append(q.pushed, job.Recorded{DispatchID: batch.DispatchID, Seq: done.Seq})
+	q.window.answered(sent, now, done.Seq, done.Depth, done.Now)
+	q.rest = rest{}
+	q.batches.forgotten(forget)
+	q.batches.accepted(batch.DispatchID, done.Seq, now)
 	r.countBatch(batch, now)
 	return nil
 }
@@ -181,17 +177,14 @@ func (r *Relay) pushFailed(ctx context.Context, q *queue, b belief, batch job.Ba
 	now := time.Now()
 	q.mu.Lock()
 	if q.Epoch == b.epoch {
-		q.unpushedLocked(batch.DispatchID, len(batch.Jobs), now)
+		q.batches.refused(batch.DispatchID, len(batch.Jobs), now)
 	}
-	q.restLocked(now)
+	q.rest.begin(now)
 	full := errors.Is(err, job.ErrFull)
-	if full && q.fullAt.IsZero() {
-		q.fullAt = now
-	}
-	tooLong := full && now.Sub(q.fullAt) > fullMost
+	tooLong := full && q.rest.full(now)
 	if errors.Is(err, job.ErrUnavailable) {
-		q.contact.broken()
-		q.silent = true
+		q.window.contact.broken()
+		q.window.silent = true
 	}
 	q.mu.Unlock()
 	if tooLong {
@@ -226,19 +219,18 @@ func (r *Relay) record(ctx context.Context, now time.Time) error {
 	var errs []error
 	for _, q := range r.all() {
 		q.mu.Lock()
-		pushed := q.pushed
-		if len(pushed) == 0 || now.Sub(q.pushedAt) < recordAfter {
+		if due, some := q.batches.recordAt(); !some || now.Before(due) {
 			q.mu.Unlock()
 			continue
 		}
-		q.pushed = nil
+		pushed := q.batches.takePushed()
 		q.mu.Unlock()
 		err := r.store.Record(ctx, pushed)
 		q.mu.Lock()
 		if err != nil {
-			q.pushed = append(pushed, q.pushed...)
+			q.batches.putBack(pushed)
 		} else {
-			q.recordedLocked(now, pushed)
+			q.batches.recorded(pushed, now)
 			r.o.Failpoint("relay.after_record")
 		}
 		q.mu.Unlock()
@@ -247,19 +239,13 @@ func (r *Relay) record(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-func (q *queue) recordedLocked(now time.Time, pushed []job.Recorded) {
-	for _, p := range pushed {
-		q.old = append(q.old, oldBatch{id: p.DispatchID, at: now})
-	}
-}
-
 // recordsDue says when the oldest push that is not recorded should be.
 func (r *Relay) recordsDue() (time.Time, bool) {
 	var due time.Time
 	for _, q := range r.all() {
 		q.mu.Lock()
-		if len(q.pushed) > 0 && (due.IsZero() || q.pushedAt.Add(recordAfter).Before(due)) {
-			due = q.pushedAt.Add(recordAfter)
+		if at, some := q.batches.recordAt(); some && (due.IsZero() || at.Before(due)) {
+			due = at
 		}
 		q.mu.Unlock()
 	}

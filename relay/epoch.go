@@ -106,7 +106,7 @@ func (r *Relay) census(ctx context.Context, q *queue) error {
 	r.mu.Unlock()
 	sent := time.Now()
 	q.mu.Lock()
-	b, forget, otherLife := q.believeLocked(), q.forgettableLocked(sent), life != "" && q.Life != life
+	b, forget, otherLife := q.believeLocked(), q.batches.forgettable(sent), life != "" && q.Life != life
 	q.mu.Unlock()
 	asking, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
@@ -125,14 +125,14 @@ func (r *Relay) census(ctx context.Context, q *queue) error {
 	defer q.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil { // else it was our caller who hung up
-			q.contact.broken()
-			q.silent = errors.Is(err, job.ErrUnavailable)
+			q.window.contact.broken()
+			q.window.silent = errors.Is(err, job.ErrUnavailable)
 		}
 		return err
 	}
 	if q.Epoch == b.epoch {
-		q.heardLocked(sent, now, w.Seq, w.Depth(), w.Now)
-		q.forgotLocked(forget)
+		q.window.answered(sent, now, w.Seq, w.Depth(), w.Now)
+		q.batches.forgotten(forget)
 	}
 	return nil
 }
@@ -142,8 +142,8 @@ func (r *Relay) census(ctx context.Context, q *queue) error {
 func (r *Relay) answered(q *queue) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.silent {
-		q.silent = false
+	if q.window.silent {
+		q.window.silent = false
 		r.lookAgainSoon()
 	}
 }

@@ -13,7 +13,7 @@ func (r *Relay) FullSince(queue string, at time.Time) {
 	q := r.known(queue)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.fullAt = at
+	q.rest.fullAt = at
 }
 
 // Acquaint makes a relay that is not run believe what Postgres and Redis say now.
@@ -46,9 +46,9 @@ func (r *Relay) Forward(queue string, d time.Duration) {
 	q := r.known(queue)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.mark.at = q.mark.at.Add(-d)
-	for i := range q.old {
-		q.old[i].at = q.old[i].at.Add(-d)
+	q.batches.mark.at = q.batches.mark.at.Add(-d)
+	for i := range q.batches.old {
+		q.batches.old[i].at = q.batches.old[i].at.Add(-d)
 	}
 }
 

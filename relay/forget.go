@@ -3,8 +3,6 @@ package relay
 import (
 	"context"
 	"time"
-
-	"github.com/penguinmails/rookery/job"
 )
 
 // Redis notes every batch it accepts, and a relay has the notes of its own batches
@@ -31,10 +29,10 @@ func (r *Relay) forgetLeft(ctx context.Context) error {
 	for _, q := range r.all() {
 		q.mu.Lock()
 		switch {
-		case q.mark.at.IsZero():
-			q.mark = mark{seq: q.seq, at: now}
-		case q.reachableLocked() && now.Sub(q.mark.at) >= leftAfter:
-			marks[q.name], beliefs[q.name] = q.mark, q.believeLocked()
+		case q.batches.mark.at.IsZero():
+			q.batches.mark = mark{seq: q.window.seq, at: now}
+		case q.window.reachable() && now.Sub(q.batches.mark.at) >= leftAfter:
+			marks[q.name], beliefs[q.name] = q.batches.mark, q.believeLocked()
 		}
 		q.mu.Unlock()
 	}
@@ -49,7 +47,7 @@ func (r *Relay) forgetLeft(ctx context.Context) error {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if q.Epoch == b.epoch {
-			q.mark = mark{seq: q.seq, at: time.Now()}
+			q.batches.mark = mark{seq: q.window.seq, at: time.Now()}
 		}
 		return nil
 	})
@@ -75,26 +73,10 @@ func (r *Relay) adoptNotes(ctx context.Context, q *queue, b belief, upTo int64) 
 			q.mu.Unlock()
 			return nil // its notes are gone
 		}
-		q.recordedAnewLocked(time.Now(), ids)
+		q.batches.recordedAnew(ids, time.Now())
 		q.mu.Unlock()
 		if cursor = next; next == 0 {
 			return nil
 		}
 	}
-}
-
-// recordedAnewLocked notes batches as recorded now, except those that are noted
-// already.
-func (q *queue) recordedAnewLocked(now time.Time, ids []int64) {
-	known := make(map[int64]bool, len(q.old))
-	for _, b := range q.old {
-		known[b.id] = true
-	}
-	var fresh []job.Recorded
-	for _, id := range ids {
-		if !known[id] {
-			fresh = append(fresh, job.Recorded{DispatchID: id})
-		}
-	}
-	q.recordedLocked(now, fresh)
 }

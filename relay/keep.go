@@ -31,7 +31,7 @@ func (r *Relay) tend(ctx context.Context) error {
 		q.mu.Lock()
 		q.others = others[q.name]
 		g := &answering
-		if q.silent {
+		if q.window.silent {
 			g = &silent
 		}
 		q.mu.Unlock()
@@ -69,7 +69,7 @@ func (r *Relay) carryCancels(ctx context.Context) error {
 			return nil
 		}
 		q.mu.Lock()
-		b, reachable := q.believeLocked(), q.reachableLocked()
+		b, reachable := q.believeLocked(), q.window.reachable()
 		q.mu.Unlock()
 		if !reachable || !b.open {
 			return nil
@@ -123,7 +123,7 @@ func (r *Relay) beat(ctx context.Context) error {
 	p := job.Process{ID: r.o.ID, Role: "relay", Host: r.host, PID: r.pid, Epochs: map[string]int64{}}
 	for _, q := range r.all() {
 		q.mu.Lock()
-		p.RedisOK = p.RedisOK || !q.contact.since.IsZero() && now.Sub(q.contact.last) <= job.Beat
+		p.RedisOK = p.RedisOK || !q.window.contact.since.IsZero() && now.Sub(q.window.contact.last) <= job.Beat
 		p.Epochs[q.name] = q.Epoch
 		q.mu.Unlock()
 	}

@@ -127,7 +127,7 @@ func (r *Relay) survey(ctx context.Context, hot bool) (job.Survey, error) {
 func (r *Relay) skipped() (names []string) {
 	for _, q := range r.all() {
 		q.mu.Lock()
-		if !q.skip.fullAt.IsZero() {
+		if !q.claims.skip.fullAt.IsZero() {
 			names = append(names, q.name)
 		}
 		q.mu.Unlock()

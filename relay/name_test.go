@@ -20,14 +20,14 @@ func TestSuspect_OddJobAfterAConflict(t *testing.T) {
 	r, q := &Relay{store: headed{}}, newQueue(job.Queue{Name: "q"}, time.Now())
 	fail := func(err error) {
 		t.Helper()
-		if again, err := r.claimFailed(t.Context(), q, q.limit, nil, err); !again || err != nil {
-			t.Fatalf("claimFailed of %d = %t, %v, want the next claim to be made at once", q.limit, again, err)
+		if again, err := r.claimFailed(t.Context(), q, q.claims.limit, nil, err); !again || err != nil {
+			t.Fatalf("claimFailed of %d = %t, %v, want the next claim to be made at once", q.claims.limit, again, err)
 		}
 	}
 	fail(job.ErrConflict)
-	for q.limit > 1 {
+	for q.claims.limit > 1 {
 		if alone, err := r.suspect(t.Context(), q, job.MaxPriority); alone != nil || err != nil {
-			t.Fatalf("suspect before a claim of %d = %v, %v, want nobody", q.limit, alone, err)
+			t.Fatalf("suspect before a claim of %d = %v, %v, want nobody", q.claims.limit, alone, err)
 		}
 		fail(&job.DataError{SQLState: "22003"})
 	}

@@ -49,7 +49,7 @@ func (b *bypass) begin(now time.Time) {
 // down to that; nil otherwise.
 func (r *Relay) suspect(ctx context.Context, q *queue, hi int16) (*head, error) {
 	q.mu.Lock()
-	ask := q.limit == 1
+	ask := q.claims.limit == 1
 	q.mu.Unlock()
 	if !ask {
 		return nil, nil
@@ -77,21 +77,21 @@ func (r *Relay) claimFailed(ctx context.Context, q *queue, limit int, alone *hea
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case (conflict || odd != nil) && !q.bypass.on(now):
-		q.bypass.begin(now)
+	case (conflict || odd != nil) && !q.claims.bypass.on(now):
+		q.claims.bypass.begin(now)
 		return true, nil
 	case odd != nil:
-		q.limit = max(limit/2, 1)
+		q.claims.limit = max(limit/2, 1)
 		if again = limit > 1; !again {
-			q.restLocked(now)
+			q.rest.begin(now)
 		}
 		return again, nil
 	case conflict: // over something else than a job
-		q.limit = max(limit/8, 1) // a second was lost, for every queue: not by halves
-		q.restLocked(now)
+		q.claims.limit = max(limit/8, 1) // a second was lost, for every queue: not by halves
+		q.rest.begin(now)
 		return false, nil
 	case ctx.Err() == nil && !errors.Is(err, job.ErrUnavailable):
-		q.restLocked(now)
+		q.rest.begin(now)
 	}
 	return false, err
 }

@@ -12,7 +12,7 @@ import (
 // heardQueue is a queue in epoch 1 whose depth has just been heard.
 func heardQueue(window int, depth int64) *queue {
 	q := newQueue(job.Queue{Name: "q", WindowSize: window, Epoch: 1, Life: "pg:1"}, epochOfTests)
-	q.heardLocked(epochOfTests, epochOfTests, 0, depth, 1_000_000)
+	q.window.answered(epochOfTests, epochOfTests, 0, depth, 1_000_000)
 	return q
 }
 
@@ -34,11 +34,11 @@ func TestQueue_Credit(t *testing.T) {
 		{name: "above the window", depth: 1400},
 		{name: "others count", depth: 400, with: func(q *queue) { q.others = 300 }, limit: 200, hi: job.MaxPriority},
 		{name: "others fill it", depth: 400, with: func(q *queue) { q.others = 600 }},
-		{name: "unpushed count", with: func(q *queue) { q.unpushedLocked(7, 500, epochOfTests); q.unpushedLocked(8, 300, epochOfTests) }, limit: 100, hi: job.MaxPriority},
-		{name: "halved limit", with: func(q *queue) { q.limit = 3 }, limit: 3, hi: job.MaxPriority},
+		{name: "unpushed count", with: func(q *queue) { q.batches.refused(7, 500, epochOfTests); q.batches.refused(8, 300, epochOfTests) }, limit: 100, hi: job.MaxPriority},
+		{name: "halved limit", with: func(q *queue) { q.claims.limit = 3 }, limit: 3, hi: job.MaxPriority},
 		{name: "depth a second old", at: depthAge, limit: 500, hi: job.MaxPriority},
 		{name: "depth too old", at: depthAge + 1},
-		{name: "never heard", with: func(q *queue) { q.heard = time.Time{} }},
+		{name: "never heard", with: func(q *queue) { q.window.heard = time.Time{} }},
 	} {
 		q := heardQueue(1000, tt.depth)
 		if tt.with != nil {
@@ -55,26 +55,26 @@ func TestQueue_Credit(t *testing.T) {
 func TestQueue_UnpushedOfLongAgoCountsAmongTheOthers(t *testing.T) {
 	t.Parallel()
 	q := heardQueue(1000, 0)
-	q.unpushedLocked(7, 500, epochOfTests)
+	q.batches.refused(7, 500, epochOfTests)
 	later := epochOfTests.Add(unpushedAge + 1)
-	q.heardLocked(later, later, 0, 0, 1_000_000)
+	q.window.answered(later, later, 0, 0, 1_000_000)
 	if limit, _ := q.creditLocked(later); limit != 500 {
 		t.Errorf("credit long after a refused push = %d, want 500", limit)
 	}
-	if len(q.unpushed) != 0 {
-		t.Errorf("unpushed = %v, want it forgotten", q.unpushed)
+	if len(q.batches.unpushed) != 0 {
+		t.Errorf("unpushed = %v, want it forgotten", q.batches.unpushed)
 	}
 }
 
 func TestQueue_NewEpochForgetsTheWindow(t *testing.T) {
 	t.Parallel()
 	q := heardQueue(1000, 400)
-	q.seq, q.settle = 9, false
-	q.pushed, q.old = []job.Recorded{{DispatchID: 1, Seq: 9}}, []oldBatch{{id: 2}}
-	q.unpushedLocked(3, 10, epochOfTests)
+	q.window.seq, q.settling.expected = 9, false
+	q.batches.pushed, q.batches.old = []job.Recorded{{DispatchID: 1, Seq: 9}}, []oldBatch{{id: 2}}
+	q.batches.refused(3, 10, epochOfTests)
 	q.adoptLocked(job.Queue{Name: "q", WindowSize: 1000, Epoch: 2, Life: "pg:1"}, "pg:1", epochOfTests, epochOfTests.Add(time.Second))
 	b := q.believeLocked()
-	if b.open || b.epoch != 2 || b.seq != 0 || len(q.pushed)+len(q.old)+len(q.unpushed) != 0 || !q.settle || !q.contact.since.IsZero() {
+	if b.open || b.epoch != 2 || b.seq != 0 || len(q.batches.pushed)+len(q.batches.old)+len(q.batches.unpushed) != 0 || !q.settling.expected || !q.window.contact.since.IsZero() {
 		t.Errorf("after a new epoch: %+v, %+v", b, q)
 	}
 }
@@ -102,22 +102,22 @@ func TestQueue_ForgetsOnlyWhatItNamed(t *testing.T) {
 	t.Parallel()
 	q := heardQueue(1000, 0)
 	for id := int64(1); id <= 5; id++ {
-		q.recordedLocked(epochOfTests.Add(time.Duration(id)*time.Second), []job.Recorded{{DispatchID: id}})
+		q.batches.recorded([]job.Recorded{{DispatchID: id}}, epochOfTests.Add(time.Duration(id)*time.Second))
 	}
-	if got := q.forgettableLocked(epochOfTests.Add(forgetAfter)); got != nil {
+	if got := q.batches.forgettable(epochOfTests.Add(forgetAfter)); got != nil {
 		t.Errorf("forgettable before a minute = %v, want none", got)
 	}
 	// A push and a census are under way at once, and name some of the same.
-	first := q.forgettableLocked(epochOfTests.Add(forgetAfter + 2*time.Second))
-	second := q.forgettableLocked(epochOfTests.Add(forgetAfter + 3*time.Second))
+	first := q.batches.forgettable(epochOfTests.Add(forgetAfter + 2*time.Second))
+	second := q.batches.forgettable(epochOfTests.Add(forgetAfter + 3*time.Second))
 	if diff := cmp.Diff([][]int64{{1, 2}, {1, 2, 3}}, [][]int64{first, second}); diff != "" {
 		t.Fatalf("forgettable (-want +got):\n%s", diff)
 	}
-	q.forgotLocked(first)
-	q.forgotLocked(second)
-	q.forgotLocked(first)
+	q.batches.forgotten(first)
+	q.batches.forgotten(second)
+	q.batches.forgotten(first)
 	var left []int64
-	for _, b := range q.old {
+	for _, b := range q.batches.old {
 		left = append(left, b.id)
 	}
 	if diff := cmp.Diff([]int64{4, 5}, left); diff != "" {
@@ -189,10 +189,10 @@ func TestQueue_OlderAnswerDoesNotSetTheDepth(t *testing.T) {
 	t.Parallel()
 	q := heardQueue(100, 0)
 	now := epochOfTests.Add(time.Millisecond)
-	q.heardLocked(epochOfTests, now, 7, 91, 1_000_002)
-	q.heardLocked(epochOfTests, now, 6, 90, 1_000_001)
-	if q.seq != 7 || q.depth != 91 {
-		t.Errorf("heard of 7 batches and depth 91, then of 6 and 90 = %d, %d", q.seq, q.depth)
+	q.window.answered(epochOfTests, now, 7, 91, 1_000_002)
+	q.window.answered(epochOfTests, now, 6, 90, 1_000_001)
+	if q.window.seq != 7 || q.window.depth != 91 {
+		t.Errorf("heard of 7 batches and depth 91, then of 6 and 90 = %d, %d", q.window.seq, q.window.depth)
 	}
 }
 
@@ -216,7 +216,7 @@ func TestQueue_FewCreditsWait(t *testing.T) {
 		if q.fewLocked(epochOfTests, tt.credit) {
 			t.Errorf("%+v: few, though no claim was cut", tt)
 		}
-		q.cut = epochOfTests
+		q.claims.cut = epochOfTests
 		if got := q.fewLocked(epochOfTests.Add(tt.after), tt.credit); got != tt.want {
 			t.Errorf("%+v: few = %v", tt, got)
 		}

@@ -12,9 +12,27 @@ import (
 // reapLimit is how many ended leases are taken back in one step.
 const reapLimit = 100
 
+// settling says when to look for what ended epochs have left behind.
+type settling struct {
+	expected bool      // they may have
+	again    time.Time // when to look all the same
+	away     int64     // the epoch that was settled without Redis
+}
+
 // settleAgain is how often a queue is looked at for leftovers of ended epochs when
 // none are expected: a claim that was under way when its epoch ended comes late.
 const settleAgain = 15 * time.Second
+
+func (s *settling) due(now time.Time) bool { return s.expected || now.After(s.again) }
+
+// looked notes a look, and how many attempts it has left to the workers that hold them:
+// they are back when they are done or lost.
+func (s *settling) looked(held int, now time.Time) {
+	s.expected, s.again = false, now.Add(settleAgain)
+	if held > 0 {
+		s.again = now.Add(job.Beat)
+	}
+}
 
 // reap takes back attempts whose lease has ended. expired moves them to lost in one
 // step, so a heartbeat either renews or learns that it is gone; then Postgres
@@ -23,8 +41,8 @@ const settleAgain = 15 * time.Second
 func (r *Relay) reap(ctx context.Context, q *queue) error {
 	for {
 		q.mu.Lock()
-		b, due := q.believeLocked(), q.contact.unbroken(time.Now(), r.o.Lease) && r.counted(time.Now())
-		deadline := q.clock + contactReply.Milliseconds()
+		b, due := q.believeLocked(), q.window.contact.unbroken(time.Now(), r.o.Lease) && r.counted(time.Now())
+		deadline := q.window.clock + contactReply.Milliseconds()
 		q.mu.Unlock()
 		if !b.open || !due {
 			return nil
@@ -34,7 +52,7 @@ func (r *Relay) reap(ctx context.Context, q *queue) error {
 			// Redis stood still since it last answered: the heartbeats that queued up
 			// meanwhile come first.
 			q.mu.Lock()
-			q.contact.broken()
+			q.window.contact.broken()
 			q.mu.Unlock()
 			return nil
 		}
@@ -101,8 +119,8 @@ func (r *Relay) settle(ctx context.Context, q *queue) error {
 	now := time.Now()
 	q.mu.Lock()
 	b := q.believeLocked()
-	due := b.open && (q.settle || now.After(q.settleAt))
-	waited := q.contact.unbroken(now, r.o.Lease) && now.Sub(q.adopted) >= r.o.Lease
+	due := b.open && q.settling.due(now)
+	waited := q.window.contact.unbroken(now, r.o.Lease) && now.Sub(q.adopted) >= r.o.Lease
 	q.mu.Unlock()
 	if !due {
 		return nil
@@ -123,10 +141,7 @@ func (r *Relay) settle(ctx context.Context, q *queue) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.Epoch == b.epoch {
-		q.settle, q.settleAt = false, now.Add(settleAgain)
-		if held > 0 {
-			q.settleAt = now.Add(job.Beat) // running in this epoch; back when they are done or lost
-		}
+		q.settling.looked(held, now)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func (r *Relay) recoverBatches(ctx context.Context) error {
 	beliefs, names := map[string]belief{}, []string{}
 	for _, q := range r.all() {
 		q.mu.Lock()
-		if q.reachableLocked() {
+		if q.window.reachable() {
 			beliefs[q.name] = q.believeLocked()
 			names = append(names, q.name)
 		}
@@ -76,7 +76,7 @@ func (r *Relay) recordEmpty(ctx context.Context, q *queue, dispatchID int64) err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.unpushed, dispatchID)
-	q.recordedLocked(time.Now(), batch)
+	delete(q.batches.unpushed, dispatchID)
+	q.batches.recorded(batch, time.Now())
 	return nil
 }
