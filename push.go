@@ -42,7 +42,7 @@ func (s *Service) Push() (*push.Push, error) {
 	if err != nil {
 		return nil, err
 	}
-	return push.New(s.store, client, s.pushWorker, push.Options{CallbackURL: s.config.Push.CallbackURL, Permits: s.redis, Registerer: s.registry, Logger: s.log})
+	return push.New(s.store, client, s.pushWorker, push.Options{CallbackURL: s.config.Push.CallbackURL, Permits: s.redis, Registerer: s.registry, Logger: s.log, Failpoint: s.failpoint})
 }
 
 func (c Config) pushClient() (*push.Client, error) {

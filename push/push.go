@@ -63,7 +63,12 @@ type Options struct {
 
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Logger     *slog.Logger          // nil: nothing is logged
+	Failpoint  func(name string)     // called at [FailAfterAnswer]; nil: nothing
 }
+
+// FailAfterAnswer is the point of [Options].Failpoint at which crash tests end the process:
+// a receiver has answered, and nobody else knows. A crash there lets it be asked again.
+const FailAfterAnswer = "push.after_answer"
 
 // Push delivers the jobs of every queue that has an endpoint.
 type Push struct {
@@ -75,6 +80,7 @@ type Push struct {
 	permits   Permits
 	id        string
 	log       *slog.Logger
+	failpoint func(name string)
 
 	ran    atomic.Bool
 	news   chan struct{} // an endpoint was disabled: look now
@@ -109,7 +115,7 @@ func New(store Store, client *Client, newWorker NewWorker, o Options) (*Push, er
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Push{
-		store: store, client: client, newWorker: newWorker, metrics: m, log: o.Logger, news: make(chan struct{}, 1),
+		store: store, client: client, newWorker: newWorker, metrics: m, log: o.Logger, failpoint: o.Failpoint, news: make(chan struct{}, 1),
 		permits: o.Permits, id: cmp.Or(o.ID, rand.Text()), calls: newCalls(strings.TrimSuffix(o.CallbackURL, "/"), store, m, o.Logger),
 		lines: map[string]*line{}, last: map[string]<-chan struct{}{},
 	}, nil
@@ -181,7 +187,7 @@ func (p *Push) look(ctx context.Context) {
 // another worker, which begins when the requests under way have ended.
 func (p *Push) follow(ctx context.Context, e job.Endpoint) {
 	if l := p.lines[e.QueueName]; l == nil {
-		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, calls: p.calls, disable: p.disable,
+		t := &target{gate: newGate(e.MaxInFlight, e.RatePerSecond), client: p.client, metrics: p.metrics, calls: p.calls, disable: p.disable, failpoint: p.failpoint,
 			permits: newPermits(p.permits, e.QueueName, p.id, p.log, func(of int) { p.metrics.processes.WithLabelValues(e.QueueName).Set(float64(of)) })}
 		t.endpoint.Store(&e)
 		p.begin(ctx, e, t)

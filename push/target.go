@@ -26,6 +26,8 @@ type target struct {
 	calls    *calls
 	permits  *permits // over all push workers
 	disable  func(ctx context.Context, e *job.Endpoint, reason string)
+
+	failpoint func(name string) // nil: nothing
 }
 
 // change has t deliver as e says from now on.
@@ -58,6 +60,9 @@ func (t *target) Work(ctx context.Context, j *workers.Job) error {
 	a, err := t.ask(ctx, e, j, deadline)
 	if err != nil {
 		return err
+	}
+	if t.failpoint != nil {
+		t.failpoint(FailAfterAnswer)
 	}
 	feels, pause = a.mood(), a.pause()
 	switch {
