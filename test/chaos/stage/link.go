@@ -184,12 +184,12 @@ func (l *Link) Mend() error {
 	if l.lift != nil || len(l.proxy.Toxics.GetToxicArray()) > 0 {
 		l.stage.hub.reset(l.proxy)
 	}
-	if err := l.proxy.Start(); err != nil {
-		return fmt.Errorf("mend link %s to %s: %w", l.Proc, l.Server, err)
-	}
-	if l.lift != nil {
+	if l.lift != nil { // noted before anything comes by it again
 		l.lift()
 		l.lift = nil
+	}
+	if err := l.proxy.Start(); err != nil {
+		return fmt.Errorf("mend link %s to %s: %w", l.Proc, l.Server, err)
 	}
 	return nil
 }
