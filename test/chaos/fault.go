@@ -20,7 +20,7 @@ import (
 // number determine. Only Name, Family, Says and Inject are required.
 type Fault struct {
 	Name   string // such as flushall-in-load: letters, digits, dashes
-	Family string // relay, worker, pull, redis, cluster, postgres, clock, everything, marathon
+	Family string // relay, worker, pull, push, redis, cluster, postgres, clock, everything, marathon
 	Says   string // one line for the table's legend: what happens, and what recovery is counted from
 	Long   bool   // it takes long, or is a variant of another: -quick leaves it out
 	Heavy  bool   // takes much CPU or memory: it runs alone
@@ -50,7 +50,7 @@ type Fault struct {
 // catalogue is the matrix, in the order of the table.
 func catalogue() []Fault {
 	var all []Fault
-	for _, family := range []func() []Fault{relayFaults, auditFaults, workerFaults, handlerFaults, pullFaults, redisFaults, clusterFaults, postgresFaults, clockFaults, everythingFaults, marathons} {
+	for _, family := range []func() []Fault{relayFaults, auditFaults, workerFaults, handlerFaults, pullFaults, pushFaults, redisFaults, clusterFaults, postgresFaults, clockFaults, everythingFaults, marathons} {
 		all = append(all, family()...)
 	}
 	return all

@@ -13,7 +13,7 @@ import (
 var faultName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 func TestCatalogue_IsWellFormed(t *testing.T) {
-	families := []string{"relay", "worker", "pull", "redis", "cluster", "postgres", "clock", "everything", "marathon"}
+	families := []string{"relay", "worker", "pull", "push", "redis", "cluster", "postgres", "clock", "everything", "marathon"}
 	seen := map[string]bool{}
 	for _, f := range catalogue() {
 		switch {

@@ -5,7 +5,8 @@
 //	producer   offered, then committed | rolled_back | unknown (one line for each job)
 //	worker     started, finished, refused (Postgres refused the outcome: it was stale)
 //	client     the same (a server said that the lease is lost), and settled
-//	stage      up, killed, frozen, thawed, ended (a process), fault, lifted, sample
+//	receiver   the same of deliveries and callbacks, listens, answered and extended
+//	stage      up, killed, frozen, thawed, stopping, ended (a process), fault, lifted, sample
 //
 // Every line has two clocks. The wall clock is for people. The monotonic one
 // (CLOCK_MONOTONIC) is the same for all processes of a machine and is not touched by
@@ -39,10 +40,14 @@ const (
 	Finished   Word = "finished"    // it returned; How says what
 	Refused    Word = "refused"     // the worker learned that its outcome came too late
 	Settled    Word = "settled"     // a client was told that what it said of a lease counts; How is the job's status since
+	Answered   Word = "answered"    // a receiver is about to answer its request, or was hung up on; How says what
+	Listens    Word = "listens"     // a receiver takes requests
+	Extended   Word = "extended"    // a receiver was told that its attempt stays open until Due
 	Up         Word = "up"          // a process was started
 	Killed     Word = "killed"      // it was sent SIGKILL
 	Frozen     Word = "frozen"      // it was sent SIGSTOP
 	Thawed     Word = "thawed"      // it was sent SIGCONT
+	Stopping   Word = "stopping"    // it was sent SIGTERM
 	Ended      Word = "ended"       // it is gone; How says by what
 	Fault      Word = "fault"       // Cause begins, Target is what it hits
 	Lifted     Word = "lifted"      // the fault with the same Cause and Target ends
@@ -57,7 +62,7 @@ type Cause string
 const (
 	CutRedis     Cause = "cut_redis"     // Target (a process) does not reach Redis
 	CutPostgres  Cause = "cut_postgres"  // Target does not reach Postgres
-	CutServer    Cause = "cut_server"    // Target (a client) does not reach a server
+	CutServer    Cause = "cut_server"    // Target (a client, or push workers of a queue) does not reach a server
 	RedisLost    Cause = "redis_lost"    // Redis lost all or part of what it had
 	RedisAway    Cause = "redis_away"    // Redis answers nobody, or refuses everybody
 	PostgresAway Cause = "postgres_away" // the same of Postgres
@@ -84,7 +89,9 @@ type Act struct {
 	Priority int16  `json:"priority,omitempty"`
 	Fails    int    `json:"fails,omitempty"` // how many failures the job asks for
 	Want     string `json:"want,omitempty"`  // the status the job must end in
-	Due      int64  `json:"due,omitempty"`   // microseconds since 1970 of run_at, 0: at once
+	Due      int64  `json:"due,omitempty"`   // microseconds since 1970 of run_at, 0: at once; of a delivery its deadline
+	Queue    string `json:"queue,omitempty"` // of a delivery
+	Most     int16  `json:"most,omitempty"`  // max_attempts of a job that is offered
 }
 
 // Log appends to one history file. It is safe for concurrent use, by any number of

@@ -135,7 +135,7 @@ func (p *producer) insert(ctx context.Context, d door, jobs []spec) (history.Wor
 func acts(word history.Word, jobs []spec, ids []int64) []history.Act {
 	list := make([]history.Act, len(jobs))
 	for i, j := range jobs {
-		list[i] = history.Act{Word: word, Key: j.Key, Priority: j.priority, Fails: j.Fails, Want: j.want}
+		list[i] = history.Act{Word: word, Key: j.Key, Priority: j.priority, Fails: j.Fails, Want: j.want, Most: j.maxAttempts}
 		if i < len(ids) {
 			list[i].ID = ids[i]
 		}

@@ -15,6 +15,8 @@ type order struct {
 	Do    string `json:"do,omitempty"` // "" sleeps; deaf, panic, poison, hog
 	MS    int    `json:"ms"`
 	Fails int    `json:"fails,omitempty"` // runs that fail before one succeeds
+
+	Plan []string `json:"plan,omitempty"` // what a receiver does at each attempt, see ../receiver
 }
 
 // spec is a job to insert.
@@ -52,6 +54,8 @@ var mixes = map[string]mix{
 		s.MS = 18_000 + r.IntN(4_000)
 		return s
 	},
+	"pushed":        pushed, // for receivers: most do it and say so, the others whatever web services do
+	"pushed-slowly": slowly, // the same, half a second to two each
 	"sleepy": func(r *rand.Rand, queues []string) spec { // for many leases at once
 		s := plain(r, queues)
 		s.MS = 5_000 + r.IntN(5_000)

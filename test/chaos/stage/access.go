@@ -13,7 +13,7 @@ import (
 // stage itself, which looks and meddles, may do everything.
 
 // logins are the users of Postgres, by the process' role.
-var logins = map[Role]string{Relay: "chaos_relay", API: "chaos_api", Serve: "chaos_api", Worker: "chaos_worker", Producer: "chaos_producer"}
+var logins = map[Role]string{Relay: "chaos_relay", API: "chaos_api", Serve: "chaos_api", Worker: "chaos_worker", Push: "chaos_push", Producer: "chaos_producer"}
 
 // Logins returns the names of the users that processes log in with.
 func Logins() []string { return slices.Compact(slices.Sorted(maps.Values(logins))) }
@@ -23,6 +23,7 @@ const users = `
 CREATE ROLE chaos_relay LOGIN IN ROLE rookery_relay;
 CREATE ROLE chaos_api LOGIN IN ROLE rookery_relay, rookery_api;
 CREATE ROLE chaos_worker LOGIN IN ROLE rookery_worker;
+CREATE ROLE chaos_push LOGIN IN ROLE rookery_worker, rookery_pusher;
 CREATE ROLE chaos_producer LOGIN IN ROLE rookery_producer;`
 
 // asUser has a process log in as itself.

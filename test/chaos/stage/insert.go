@@ -14,11 +14,12 @@ import (
 
 // Job is a job that the stage itself inserts, beside the producers.
 type Job struct {
-	Do          string // what the worker does: see worker/obey.go; "" sleeps
-	MS          int    // for so long
-	Fails       int    // failures before it succeeds
-	Want        string // final status; "" means completed
-	Queue       string // "" means the first of the Options
+	Do          string   // what the worker does: see worker/obey.go; "" sleeps
+	MS          int      // for so long
+	Fails       int      // failures before it succeeds
+	Plan        []string // of a receiver: see receiver/answer.go
+	Want        string   // final status; "" means completed
+	Queue       string   // "" means the first of the Options
 	Priority    int16
 	MaxAttempts int16         // 0 means 25
 	Later       time.Duration // run_at is so much after now; all of one Insert have it, or none
@@ -42,12 +43,12 @@ func (s *Stage) InsertThen(ctx context.Context, then func(context.Context, pgx.T
 		keys[i] = "stage." + strconv.Itoa(s.inserted)
 		s.mu.Unlock()
 		j = j.filled(s)
-		payload, err := json.Marshal(map[string]any{"key": keys[i], "do": j.Do, "ms": j.MS, "fails": j.Fails})
+		payload, err := json.Marshal(map[string]any{"key": keys[i], "do": j.Do, "ms": j.MS, "fails": j.Fails, "plan": j.Plan})
 		if err != nil {
 			return nil, err
 		}
 		rows[i] = []any{j.Queue, j.Priority, j.MaxAttempts, string(payload)}
-		acts[i] = history.Act{Word: history.Offered, Key: keys[i], Priority: j.Priority, Fails: j.Fails, Want: j.Want}
+		acts[i] = history.Act{Word: history.Offered, Key: keys[i], Priority: j.Priority, Fails: j.Fails, Want: j.Want, Most: j.MaxAttempts}
 		if jobs[0].Later > 0 {
 			runAt := time.Now().Add(j.Later)
 			rows[i], acts[i].Due = append(rows[i], runAt), runAt.UnixMicro()

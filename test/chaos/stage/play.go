@@ -11,7 +11,7 @@ import (
 	"github.com/penguinmails/rookery/test/chaos/history"
 )
 
-// Cast starts the processes of the Options: relays, servers, then workers and clients, then producers.
+// Cast starts the processes of the Options: relays, servers, receivers, then workers of all kinds, then producers.
 func (s *Stage) Cast() error {
 	o := s.Options
 	for _, c := range []struct {
@@ -20,6 +20,7 @@ func (s *Stage) Cast() error {
 		n    int
 	}{
 		{Relay, "relay", o.Relays}, {API, "api", apis(o.API)}, {Serve, "serve", o.Servers},
+		{Receiver, "receiver", len(s.endpoints)}, {Push, "push", o.Pushers},
 		{Worker, "worker", o.Workers}, {Client, "client", o.Clients}, {Producer, "producer", o.Producers},
 	} {
 		for i := range c.n {
@@ -40,9 +41,9 @@ func (s *Stage) Cast() error {
 // is somebody who inserts them. On a busy machine this takes longer than the load
 // before a fault, which would then hit nothing.
 func (s *Stage) Flows(ctx context.Context) error {
-	want := len(s.Processes(Relay)) + len(s.Processes(API)) + len(s.Processes(Serve)) + len(s.Processes(Worker))
+	want := len(s.Processes(Relay)) + len(s.Processes(API)) + len(s.Processes(Serve)) + len(s.Processes(Worker)) + len(s.Processes(Push))*len(s.Options.Queues)
 	jobs := 5
-	if len(s.Processes(Producer)) == 0 || len(s.Processes(Worker))+len(s.Processes(Client)) == 0 || len(s.Processes(Relay))+len(s.Processes(API))+len(s.Processes(Serve)) == 0 {
+	if len(s.Processes(Producer)) == 0 || len(s.Processes(Worker))+len(s.Processes(Client))+len(s.Processes(Push)) == 0 || len(s.Processes(Relay))+len(s.Processes(API))+len(s.Processes(Serve)) == 0 {
 		jobs = 0
 	}
 	return Until(ctx, time.Minute, "the load flows", func(ctx context.Context) (ok bool, err error) {

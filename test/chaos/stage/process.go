@@ -30,6 +30,8 @@ const (
 	Worker   Role = "worker"   // test/chaos/worker
 	Producer Role = "producer" // test/chaos/producer
 	Client   Role = "client"   // test/chaos/client: a worker over HTTP
+	Push     Role = "push"     // rookery push
+	Receiver Role = "receiver" // test/chaos/receiver: what it delivers to
 )
 
 // Process is a place in the cast: a name, and at most one living process at a time.
@@ -46,6 +48,8 @@ type Process struct {
 	frozen bool
 	env    []string // of the present life, beyond what every process gets
 	http   string   // of the API
+
+	callback string // see Callback
 }
 
 // Start starts a process of role, with NAME=value added to its environment, and
@@ -95,7 +99,7 @@ func (p *Process) Start(env ...string) error {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	p.cmd, p.done, p.frozen, p.env = cmd, done, false, env
-	return p.note(history.Up, cmd.Process.Pid, "")
+	return p.note(history.Up, cmd.Process.Pid, p.callback)
 }
 
 // spawn starts cmd in a thread that lives as long as the child: the kernel sends
@@ -124,9 +128,13 @@ func (p *Process) note(word history.Word, pid int, how string) error {
 func (p *Process) commandLocked(more []string) (env, argv []string, err error) {
 	s := p.stage
 	program := func(name string) string { return filepath.Join(s.Options.Bin, name) }
-	if p.Role == Client {
+	switch p.Role { //nolint:exhaustive // the others need the stores
+	case Client:
 		env, err = s.clientEnv(p.Name)
 		return append(append(env, s.Options.ClientEnv...), more...), []string{program("client")}, err
+	case Receiver:
+		env, err = s.receiverEnv(p.Name)
+		return append(env, more...), []string{program("receiver")}, err
 	}
 	post, err := s.Link(p.Name, Postgres)
 	if err != nil {
@@ -167,7 +175,13 @@ func (p *Process) commandLocked(more []string) (env, argv []string, err error) {
 			s.aim(Server(p.Name), p.http)
 		}
 		env, argv = append(env, o.RelayEnv...), []string{program("rookery"), "serve", "--http", p.http}
-	case Client: // above
+	case Push:
+		allow, err := s.pushEnv(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		env, argv = append(env, allow...), []string{program("rookery"), "push"}
+	case Client, Receiver: // above
 	}
 	return append(env, more...), argv, nil
 }
@@ -250,6 +264,7 @@ func (p *Process) Thaw() { p.signal(history.Thawed, syscall.SIGCONT) }
 // has not within limit, or ended badly.
 func (p *Process) Stop(limit time.Duration) error {
 	p.mu.Lock()
+	_ = p.note(history.Stopping, p.cmd.Process.Pid, "")
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	cmd := p.cmd
 	p.mu.Unlock()

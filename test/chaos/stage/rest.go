@@ -50,13 +50,14 @@ func (s *Stage) waiting(ctx context.Context) (map[string]int64, error) {
 	for _, name := range s.Options.Queues {
 		key := "queue:{" + name + "}"
 		pipe := client.Pipeline()
-		sets := []*redis.IntCmd{pipe.ZCard(ctx, key+":leases"), pipe.ZCard(ctx, key+":lost")}
+		sets := []*redis.IntCmd{pipe.ZCard(ctx, key+":leases"), pipe.ZCard(ctx, key+":lost"), pipe.ZCard(ctx, key+":permits")}
 		lists := []*redis.IntCmd{pipe.LLen(ctx, key+":high"), pipe.LLen(ctx, key), pipe.LLen(ctx, key+":low")}
 		if _, err := pipe.Exec(ctx); err != nil {
 			return nil, fmt.Errorf("count in redis: %w", err)
 		}
 		left["leases"] += sets[0].Val()
 		left["lost"] += sets[1].Val()
+		left["permits"] += sets[2].Val()
 		for _, l := range lists {
 			left["waiting"] += l.Val()
 		}
@@ -146,7 +147,7 @@ func (s *Stage) sample(ctx context.Context, client redis.UniversalClient, name s
 
 // Facts reads the final tables and the history.
 func (s *Stage) Facts(ctx context.Context) (*verify.Facts, error) {
-	f := &verify.Facts{}
+	f := &verify.Facts{Endpoints: s.endpointFacts()}
 	var err error
 	if f.Acts, err = history.Read(s.History()); err != nil {
 		return nil, err
@@ -154,7 +155,7 @@ func (s *Stage) Facts(ctx context.Context) (*verify.Facts, error) {
 	if f.Left, err = s.Left(ctx); err != nil {
 		return nil, err
 	}
-	if f.Jobs, err = collect[verify.Job](ctx, s, `SELECT id, coalesce(payload ->> 'key', ''), status, coalesce(dispatch_id, 0), attempt_count,
+	if f.Jobs, err = collect[verify.Job](ctx, s, `SELECT id, coalesce(payload ->> 'key', ''), queue_name, status, coalesce(dispatch_id, 0), attempt_count,
 		failure_count, lost_count, priority, coalesce(last_error, '') FROM outbox.jobs`); err != nil {
 		return nil, err
 	}

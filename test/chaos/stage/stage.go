@@ -40,7 +40,9 @@ type Options struct {
 
 	Relays, Workers, Producers int
 	Servers, Clients           int     // `rookery serve`, and who leases jobs from them over HTTP
+	Pushers                    int     // `rookery push`, a receiver for each queue; they need Servers, to call back
 	API                        bool    // `rookery serve` (a relay too), and one more producer, that posts to it
+	InFlight                   int     // max_in_flight of each endpoint; 0 means 4
 	Slots                      int     // of each worker; 0 means 20
 	Rate                       float64 // jobs a second, all producers together; 0 means 150
 	Mix                        string  // what jobs do: see producer/mix.go; "" means "mixed"
@@ -55,6 +57,9 @@ type Options struct {
 	RelayEnv  []string // NAME=value for every relay
 	WorkerEnv []string // for every worker
 	ClientEnv []string // for every client
+
+	PushTimeout time.Duration // of a delivery; 0 means 3 s
+	PushTLS     bool          // deliveries go by https, and HTTP/2, else by plain HTTP/1.1
 }
 
 // Stage is one run's world. Its methods are safe for concurrent use, except that
@@ -71,6 +76,8 @@ type Stage struct {
 	redisURL func(addr string) string
 	hub      *hub
 	kept     sync.Map // see Keep
+
+	endpoints map[string]*endpoint // by queue
 
 	mu       sync.Mutex // guards what follows
 	procs    []*Process
@@ -116,6 +123,12 @@ func (o Options) filled() Options {
 	settings := map[string]string{"max_wal_size": "128MB"} // it may lie in memory
 	maps.Copy(settings, o.Postgres)
 	o.Postgres = settings
+	if o.InFlight == 0 {
+		o.InFlight = 4
+	}
+	if o.PushTimeout == 0 {
+		o.PushTimeout = 3 * time.Second
+	}
 	if len(o.Queues) == 0 {
 		o.Queues = []string{"email:processing", "email:sending"}
 	}
@@ -157,7 +170,10 @@ func (s *Stage) open(ctx context.Context) error {
 	if err := s.openAdmin(ctx, s.targets[Postgres]); err != nil {
 		return err
 	}
-	return s.prepareQueues(ctx)
+	if err := s.prepareQueues(ctx); err != nil {
+		return err
+	}
+	return s.prepareEndpoints(ctx)
 }
 
 // openAdmin opens the stage's own connections, which pass by all links.

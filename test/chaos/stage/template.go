@@ -95,7 +95,7 @@ func (t *Template) copyTo(ctx context.Context, dir string) error {
 func Build(ctx context.Context, dir string) error {
 	const module = "github.com/penguinmails/rookery"
 	build := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator),
-		module+"/cmd/rookery", module+"/test/chaos/worker", module+"/test/chaos/producer", module+"/test/chaos/client")
+		module+"/cmd/rookery", module+"/test/chaos/worker", module+"/test/chaos/producer", module+"/test/chaos/client", module+"/test/chaos/receiver")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}

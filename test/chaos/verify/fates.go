@@ -67,7 +67,7 @@ func (w *work) finished(f *fate, row *Job) {
 		return
 	case want == "completed" && w.poisoned(row):
 		w.Poisoned++
-		if int(row.Failures) > f.offered.Fails {
+		if w.f.Endpoints == nil && int(row.Failures) > f.offered.Fails {
 			w.Add("retries: job %s (%d) has failure_count %d, it was to fail %d times at most", row.Key, row.ID, row.Failures, f.offered.Fails)
 		}
 		return // it died before it had failed as often as it was to
@@ -75,7 +75,7 @@ func (w *work) finished(f *fate, row *Job) {
 		w.Lost++
 		w.Add("lost: job %s (%d) is %s (%s), want %s", row.Key, row.ID, row.Status, row.Error, want)
 	}
-	if int(row.Failures) != f.offered.Fails {
+	if w.f.Endpoints == nil && int(row.Failures) != f.offered.Fails { // else see attempts
 		w.Add("retries: job %s (%d) has failure_count %d, it failed %d times by itself", row.Key, row.ID, row.Failures, f.offered.Fails)
 	}
 }

@@ -48,6 +48,10 @@ func (w *work) outcomes() {
 			if ends[c.WasDispatch]++; ends[c.WasDispatch] == 2 {
 				w.Add("fence: two outcomes of job %d were accepted under dispatch %d", id, c.WasDispatch)
 			}
+			if w.f.Endpoints != nil {
+				w.pushed(keys[id], c)
+				continue
+			}
 			if c.Becomes == "completed" && !w.returned(keys[id], c, "ok") {
 				w.Add("fence: job %d is completed under dispatch %d, and no run of it returned well", id, c.WasDispatch)
 			}
@@ -104,6 +108,13 @@ func (w *work) cause(r, next *run) (cause string, asked bool) {
 		if c.WasDispatch == end && out(c.Was) && c.Becomes == "queued" && w.tried[[2]int64{r.ID, int64(c.Attempt)}] == "fail" && r.how == "failed" {
 			return "", true
 		}
+	}
+	switch {
+	case w.f.Endpoints == nil:
+	case w.askedToCome(r):
+		return "", true
+	case w.stopped(r, next):
+		return GivenBack, false
 	}
 	if gone := w.goneAt(r.Proc, r.PID); gone > r.Mono && gone < next.Mono {
 		switch r.how {

@@ -10,6 +10,8 @@
 //   - every further run of a job has a cause: the job asked for it by failing, or a
 //     fault of the history hit the process that ran it before;
 //   - failure_count is what the job asked for: a crash eats no retry;
+//   - of what is pushed, only what its receiver said of this very attempt is recorded, and
+//     no more deliveries are under way at once than the endpoint allows;
 //   - the window is never exceeded, and at rest nothing is left anywhere.
 package verify
 
@@ -35,12 +37,15 @@ type Facts struct {
 	Window   int64            `json:"window"`   // jobs that may wait in Redis, 500 for each relay included; 0: not checked
 	Stalls   []Stall          `json:"stalls"`   // when the machine let everybody wait
 	Allow    []history.Cause  `json:"allow"`    // causes that may explain a run, besides killed and frozen workers
+
+	Endpoints map[string]Endpoint `json:"endpoints,omitempty"` // of queues that are pushed; nil: none is
 }
 
 // Job is a row of outbox.jobs.
 type Job struct {
 	ID       int64  `json:"id"`
 	Key      string `json:"key"`
+	Queue    string `json:"queue"`
 	Status   string `json:"status"`
 	Dispatch int64  `json:"dispatch"`
 	Attempts int32  `json:"attempts"`
@@ -137,6 +142,10 @@ func Check(f *Facts) *Report {
 	w.outcomes()
 	w.again()
 	w.clients()
+	if f.Endpoints != nil {
+		w.attempts()
+		w.limits()
+	}
 	w.samples()
 	for _, what := range slices.Sorted(maps.Keys(f.Left)) {
 		if n := f.Left[what]; n != 0 {
@@ -150,6 +159,7 @@ func Check(f *Facts) *Report {
 // run is one call of a handler.
 type run struct {
 	history.Act        // Started
+	push               // of a delivery
 	end         int64  // Mono of Finished; 0: it never returned
 	how         string // it returned this
 }
@@ -182,13 +192,16 @@ type work struct {
 	tried   map[[2]int64]string // outbox.attempts: id and attempt_count to outcome
 	faults  []fault
 	end     int64 // Mono of the last act
+
+	senders   map[string]life // of deliveries, by the address at which they are called back
+	intervals []interval
 }
 
 func read(f *Facts) *work {
 	w := &work{
 		Report: &Report{Duplicates: map[string]int{}}, f: f,
 		fate: map[string]*fate{}, rows: map[string]*Job{}, runs: map[string][]*run{},
-		moved: map[[2]int64]int64{}, changes: map[int64][]Change{}, tried: map[[2]int64]string{},
+		moved: map[[2]int64]int64{}, changes: map[int64][]Change{}, tried: map[[2]int64]string{}, senders: map[string]life{},
 	}
 	acts := slices.Clone(f.Acts)
 	slices.SortStableFunc(acts, func(a, b history.Act) int { return cmp.Compare(a.Mono, b.Mono) })
@@ -198,7 +211,7 @@ func read(f *Facts) *work {
 		proc         string
 		pid          int
 	}
-	open := map[call]*run{}
+	open, all := map[call]*run{}, map[call]*run{}
 	for _, a := range acts {
 		w.end = max(w.end, a.Mono)
 		at := call{a.ID, a.Dispatch, a.Proc, a.PID}
@@ -212,7 +225,8 @@ func read(f *Facts) *work {
 			w.fate[a.Key].Act = a
 		case history.Started:
 			r := &run{Act: a}
-			open[at] = r
+			open[at], all[at] = r, r
+			w.delivered(r)
 			w.runs[a.Key] = append(w.runs[a.Key], r)
 			w.Runs++
 		case history.Finished:
@@ -220,13 +234,25 @@ func read(f *Facts) *work {
 				r.end, r.how = a.Mono, a.How
 				delete(open, at)
 			}
+		case history.Answered:
+			if r := all[at]; r != nil {
+				r.answers(a)
+			}
+		case history.Extended:
+			if r := all[at]; r != nil {
+				r.extends(a)
+			}
 		case history.Refused:
 			w.Stale++
+		case history.Up:
+			if a.How != "" {
+				w.senders[a.How] = life{a.Proc, a.PID}
+			}
 		case history.Fault:
 			w.faults = append(w.faults, fault{cause: a.Cause, target: a.Target, from: a})
 		case history.Lifted:
 			w.lift(a)
-		case history.Settled, history.Up, history.Killed, history.Frozen, history.Thawed, history.Ended, history.Sample, history.Stopped:
+		case history.Settled, history.Killed, history.Frozen, history.Thawed, history.Stopping, history.Listens, history.Ended, history.Sample, history.Stopped:
 		}
 	}
 	for i := range w.faults {
@@ -234,6 +260,10 @@ func read(f *Facts) *work {
 			w.faults[i].to, w.faults[i].wall = w.end, acts[len(acts)-1].Wall
 		}
 	}
+	if f.Endpoints != nil {
+		w.inOrder()
+	}
+	w.findIntervals()
 	w.keys = slices.Sorted(maps.Keys(w.runs))
 	w.tables()
 	return w
