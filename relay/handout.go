@@ -92,8 +92,9 @@ func (r *Relay) handOut(ctx context.Context, names []string) (f find, err error)
 		}
 		done, late := make(chan handed, 1), new(atomic.Bool)
 		r.look.out.Go(func() {
-			done <- r.attend(ctx, name)
-			if late.Load() {
+			h := r.attend(ctx, name)
+			done <- h
+			if late.Load() && (h.jobs > 0 || h.full) { // else the next look would be as vain, and so on without a pause
 				r.lookAgainSoon()
 			}
 		})

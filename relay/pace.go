@@ -78,7 +78,7 @@ func (p *pace) next(now time.Time, f find) (wait time.Duration, closeGate, openG
 			wait = 0
 		}
 	}
-	if f.blocked {
+	if f.blocked || f.busy {
 		wait = max(min(wait, depthPoll), hottest)
 	}
 	return max(min(wait, f.nextIn), 0), closeGate, openGate

@@ -136,9 +136,11 @@ func TestPace_BlockedQueueKeepsItHot(t *testing.T) {
 // A batch that nobody waited for is on its way: what it brings is not known yet.
 func TestPace_BatchOnItsWayKeepsItHot(t *testing.T) {
 	t.Parallel()
-	p := pace{mood: hot, step: coolest}
-	if wait, _, open := p.next(epochOfTests, find{busy: true, nextIn: job.Never}); wait != hottest || open {
-		t.Errorf("busy: wait %s, open %v; want %s, false", wait, open, hottest)
+	for mood, want := range map[mood]time.Duration{asleep: depthPoll, drowsy: horizonEvery, hot: hottest} {
+		p := pace{mood: mood, drowse: epochOfTests, step: coolest}
+		if wait, _, open := p.next(epochOfTests, find{busy: true, nextIn: job.Never}); wait != want || open {
+			t.Errorf("mood %d, busy: wait %s, open %v; want %s, false", mood, wait, open, want)
+		}
 	}
 }
 
