@@ -77,7 +77,7 @@ func TestHole06_WhatMovesDuringALookIsNotMissing(t *testing.T) {
 				t.Error(err)
 			}
 			var lost []job.LostAttempt
-			devtest.Until(t, 10*time.Second, "an ended lease", func() (bool, error) {
+			devtest.Until(t, patience, "an ended lease", func() (bool, error) {
 				lost, err = h.redis.Expired(t.Context(), "q", 1, job.NoDeadline, 1)
 				return len(lost) == 1, err
 			})
@@ -95,7 +95,7 @@ func TestHole06_WhatMovesDuringALookIsNotMissing(t *testing.T) {
 			if _, err := h.redis.Take(t.Context(), h.taking(t, "q", 1, time.Millisecond)); err != nil {
 				t.Error(err)
 			}
-			devtest.Until(t, 10*time.Second, "an ended lease", func() (bool, error) {
+			devtest.Until(t, patience, "an ended lease", func() (bool, error) {
 				lost, err := h.redis.Expired(t.Context(), "q", 1, job.NoDeadline, 1)
 				return len(lost) == 1, err
 			})
@@ -205,7 +205,7 @@ func TestHole06_ZombieAuditorIsRefused(t *testing.T) {
 			flushed := func() {
 				h.flush(t)
 				h.await(t, 2, "the next epoch", `SELECT epoch FROM outbox.queues WHERE name = 'q'`)
-				devtest.Until(t, 10*time.Second, "it is open", func() (bool, error) {
+				devtest.Until(t, patience, "it is open", func() (bool, error) {
 					_, err := h.redis.Announce(t.Context(), "q", 2, time.Minute, []job.Ref{e.Ref()})
 					return err == nil, nil
 				})
@@ -269,7 +269,7 @@ func TestAudit_FindsNothingInABusyRun(t *testing.T) {
 	for i := range 4 {
 		again(func() { h.busy(ctx, t, i) })
 	}
-	devtest.Until(t, 90*time.Second, "most jobs done", func() (bool, error) {
+	devtest.Until(t, patience, "most jobs done", func() (bool, error) {
 		return h.count(t, `SELECT count(*) FROM outbox.jobs WHERE status = 'completed'`) > 2500, nil
 	})
 	cancel()
@@ -283,7 +283,7 @@ func TestAudit_FindsNothingInABusyRun(t *testing.T) {
 	if n := h.count(t, `SELECT count(*) FROM outbox.attempts WHERE outcome = 'missing'`); n != 0 {
 		t.Errorf("%d attempts were taken for missing", n)
 	}
-	devtest.Until(t, 60*time.Second, "all jobs done", func() (bool, error) {
+	devtest.Until(t, patience, "all jobs done", func() (bool, error) {
 		got, err := h.redis.Take(t.Context(), h.taking(t, "q", 50, time.Minute))
 		if err == nil {
 			h.complete(t, got.Jobs)

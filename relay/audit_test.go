@@ -212,7 +212,7 @@ func TestAudit_IsADutyOfEveryRelay(t *testing.T) {
 		return total(t, metrics[0], "rookery_relay_audited_jobs_total") + total(t, metrics[1], "rookery_relay_audited_jobs_total")
 	}
 	before := audited()
-	devtest.Until(t, 20*time.Second, "more looks", func() (bool, error) { return audited() > before+30, nil })
+	devtest.Until(t, patience, "more looks", func() (bool, error) { return audited() > before+30, nil })
 	if n := total(t, metrics[0], "rookery_relay_audit_missing_total") + total(t, metrics[1], "rookery_relay_audit_missing_total"); n != 1 {
 		t.Errorf("the audits found %g missing, want 1", n)
 	}

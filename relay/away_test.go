@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"context"
 	"syscall"
 	"testing"
 	"time"
@@ -56,20 +55,13 @@ func TestAway_NotWhileAnyoneReachesRedis(t *testing.T) {
 	h, fake := entrusted(t, 3)
 	epoch := h.count(t, `SELECT epoch FROM outbox.queues`)
 	fake.set(func() { fake.fails = job.ErrUnavailable })
-	ctx, stop := context.WithTimeout(t.Context(), 6*quick)
-	defer stop()
-	for ctx.Err() == nil {
-		if _, err := h.store.Beat(t.Context(), job.Process{ID: "w", Role: "worker", RedisOK: true, Epochs: map[string]int64{"q": epoch}}); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(quick / 10):
-		}
-	}
+	// It beats, and will have beaten for an hour however slow this machine is.
+	h.exec(t, `INSERT INTO outbox.processes (id, role, beat_at, redis_at, epochs) VALUES ('w', 'worker', now() + interval '1 hour', now() + interval '1 hour', jsonb_build_object('q', $1::bigint))`, epoch)
+	pass(t, 5*quick)
 	if now := h.count(t, `SELECT epoch FROM outbox.queues`); now != epoch {
 		t.Errorf("epoch = %d, want %d: a worker reaches redis", now, epoch)
 	}
+	h.exec(t, `UPDATE outbox.processes SET redis_at = now() WHERE id = 'w'`)
 	h.await(t, epoch+1, "the next epoch, once nobody does", `SELECT epoch FROM outbox.queues`)
 	h.await(t, 3, "ready", `SELECT count(*) FROM outbox.ready`)
 }

@@ -163,7 +163,7 @@ func (c *conformance) takesBack() {
 		c.Errorf("taken (-want +got):\n%s", diff)
 	}
 	lost := map[job.Ref]bool{}
-	devtest.Until(c, 5*time.Second, "three ended leases", func() (bool, error) {
+	devtest.Until(c, patience, "three ended leases", func() (bool, error) {
 		got, err := c.w.Expired(c.Context(), "q", 3, job.NoDeadline, 2)
 		if len(got) > 2 {
 			c.Errorf("Expired(limit 2) = %d attempts", len(got))

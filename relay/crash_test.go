@@ -79,7 +79,7 @@ func TestHole08_FrozenRelayPushesNoSecondCopy(t *testing.T) {
 	done := h.take(t, "q", 10)
 	h.complete(t, done)
 	close(thaw)
-	devtest.Until(t, 10*time.Second, "the frozen relay's push answered DUP", func() (bool, error) {
+	devtest.Until(t, patience, "the frozen relay's push answered DUP", func() (bool, error) {
 		select {
 		case a := <-answers:
 			return a.Dup, nil
@@ -114,7 +114,7 @@ func TestHole08_LatePushIsRefused(t *testing.T) {
 	h.exec(t, `SELECT outbox.cancel(id) FROM outbox.jobs`)
 	began := time.Now()
 	h.await(t, 0, "the order carried", `SELECT count(*) FROM outbox.cancels`)
-	devtest.Until(t, 20*time.Second, "the deadline to pass on Redis' clock", func() (bool, error) {
+	devtest.Until(t, patience, "the deadline to pass on Redis' clock", func() (bool, error) {
 		return time.Since(began) > 10500*time.Millisecond, nil
 	})
 	h.exec(t, `SELECT outbox.redrive(id) FROM outbox.jobs`)

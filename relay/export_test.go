@@ -16,6 +16,9 @@ func (r *Relay) FullSince(queue string, at time.Time) {
 	q.rest.fullAt = at
 }
 
+// Poll has a relay that is not run yet look every d when nothing wakes it.
+func (r *Relay) Poll(d time.Duration) { r.poll = d }
+
 // Acquaint makes a relay that is not run believe what Postgres and Redis say now.
 func (r *Relay) Acquaint(ctx context.Context) error {
 	errs := []error{r.refresh(ctx)}

@@ -32,10 +32,10 @@ func TestFlush_WaitingJobsAreHandedOutAgain(t *testing.T) {
 func TestFlush_RunningJobsAreAnnouncedAndGoOn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.start(t, wiring{Options: relay.Options{Lease: quick}})
+	h.start(t, wiring{Options: relay.Options{Lease: 5 * quick}})
 	h.insert(t, "q", 30)
 	jobs := h.take(t, "q", 30)
-	w, _ := h.hold(t, "q", jobs[:10], quick)
+	w, _ := h.hold(t, "q", jobs[:10], patience)
 	h.await(t, 0, "recorded", unrecorded)
 	h.flush(t)
 	h.await(t, 20, "what nobody announced handed out again", again)
@@ -97,7 +97,7 @@ func TestPostgresRestart_NothingLostNothingTwice(t *testing.T) {
 		h.start(t, wiring{})
 	}
 	h.insert(t, "q", 6000)
-	devtest.Until(t, 20*time.Second, "dispatching under way", func() (bool, error) { return h.count(t, dispatched) > 500, nil })
+	devtest.Until(t, patience, "dispatching under way", func() (bool, error) { return h.count(t, dispatched) > 500, nil })
 	if err := server.Restart(t.Context(), "immediate"); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestPostgresFailover_BehindTheEpochBeginsOneAboveRedis(t *testing.T) {
 	h.await(t, 3, "an epoch above what Redis held", `SELECT epoch FROM outbox.queues WHERE name = 'q'`)
 	h.insert(t, "q", 1)
 	h.await(t, 2, "both dispatched", dispatched)
-	devtest.Until(t, 10*time.Second, "both in the window", func() (bool, error) { return len(h.copies(t, "q")) == 2, nil })
+	devtest.Until(t, patience, "both in the window", func() (bool, error) { return len(h.copies(t, "q")) == 2, nil })
 	h.onceEach(t, "q", 2)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/job"
@@ -43,7 +42,7 @@ func TestGate_OpeningIsRepeatedUntilAnswered(t *testing.T) {
 	h.insert(t, "q", 600) // a full batch: hot
 	h.start(t, wiring{source: source})
 	h.await(t, 600, "dispatched", dispatched)
-	devtest.Until(t, 10*time.Second, "the gate opened again, after three orders without an answer", func() (bool, error) {
+	devtest.Until(t, patience, "the gate opened again, after three orders without an answer", func() (bool, error) {
 		return source.left.Load() < 0 && !g.heldBy(inner), nil
 	})
 }
@@ -70,7 +69,7 @@ func TestGate_IsTakenOverByAHotRelay(t *testing.T) {
 	if _, err := other.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	devtest.Until(t, 10*time.Second, "the gate held by the relay that is hot", func() (bool, error) { return g.heldBy(own), nil })
+	devtest.Until(t, patience, "the gate held by the relay that is hot", func() (bool, error) { return g.heldBy(own), nil })
 }
 
 func TestRun_RecordsItsPushesAndLeavesTheLiving(t *testing.T) {

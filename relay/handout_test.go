@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/internal/redisq"
@@ -162,43 +161,5 @@ func TestHandOut_OneServerOfTwoStandsStill(t *testing.T) {
 	w, err := far.Depths(t.Context(), []string{"far"})
 	if err != nil || w["far"].Depth() != 41 { // 30, 10, and the cancelled one of the beginning
 		t.Errorf("the window has %d jobs, %v; want 41", w["far"].Depth(), err)
-	}
-}
-
-// The batch of a queue with a backlog is on its way while the relay looks around again:
-// the other queues' next jobs do not wait for it.
-func TestHandOut_FullQueueIsNotWaitedFor(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	surveyed := make(chan struct{}, 1)
-	var full, beside atomic.Int64
-	f := &faultyRedis{Redis: h.redis, push: func(p job.Push, next func() (job.Pushed, error)) (job.Pushed, error) {
-		if p.QueueName == "big" && len(p.Jobs) == job.MaxBatch && full.Add(1) > 1 {
-			select {
-			case <-surveyed: // of before
-			default:
-			}
-			select {
-			case <-surveyed:
-				beside.Add(1)
-			case <-time.After(300 * time.Millisecond): // less than the patience of a look
-			}
-		}
-		return next()
-	}}
-	h.start(t, wiring{redis: f, store: &faultyStore{Store: h.store, survey: func() {
-		select {
-		case surveyed <- struct{}{}:
-		default:
-		}
-	}}})
-	h.insert(t, "still", 1)
-	h.await(t, 1, "the first", dispatched)
-	h.exec(t, `UPDATE outbox.queues SET paused = true`)
-	h.insert(t, "still", 1) // in every survey, and nothing to do
-	h.insert(t, "big", 15*job.MaxBatch)
-	h.await(t, 15*job.MaxBatch+1, "all but the paused one", dispatched)
-	if beside.Load() == 0 {
-		t.Errorf("no look around beside %d batches of a full queue", full.Load()-1)
 	}
 }

@@ -115,7 +115,7 @@ func TestPush_UnavailableIsRecovered(t *testing.T) {
 	h, f, _ := started(t, relay.Options{})
 	f.set(func() { f.fails = job.ErrUnavailable })
 	h.insert(t, "q", 30)
-	devtest.Until(t, 10*time.Second, "a second without Redis", func() (bool, error) {
+	devtest.Until(t, patience, "a second without Redis", func() (bool, error) {
 		return h.count(t, `SELECT count(*) FROM outbox.jobs WHERE created_at < now() - interval '1 second'`) == 31, nil
 	})
 	f.set(func() { f.fails = nil })
@@ -141,7 +141,7 @@ func TestPush_FullRedisIsEmptiedByANewEpoch(t *testing.T) {
 	f.once(t, h, 10)
 	full.Store(true)
 	h.insert(t, "q", 5)
-	devtest.Until(t, 10*time.Second, "some refusals", func() (bool, error) { return freed.Load() > 1, nil })
+	devtest.Until(t, patience, "some refusals", func() (bool, error) { return freed.Load() > 1, nil })
 	if _, epoch := f.look(); epoch != 1 {
 		t.Fatalf("epoch = %d after the first refusals, want 1", epoch)
 	}

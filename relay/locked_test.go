@@ -25,7 +25,7 @@ func TestSettle_LockedJobKeepsNoOthers(t *testing.T) {
 	stop()
 	h.flush(t)
 	r := h.auditor(t, wiring{})
-	devtest.Until(t, 10*time.Second, "the next epoch begun", func() (bool, error) { // not in the first second of the last
+	devtest.Until(t, patience, "the next epoch begun", func() (bool, error) { // not in the first second of the last
 		return h.count(t, `SELECT epoch FROM outbox.queues`) == 2, r.Acquaint(t.Context())
 	})
 	tx := h.begin(t)

@@ -2,7 +2,6 @@ package relay_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 )
@@ -24,14 +23,14 @@ func TestHole24_LockedJobIsLeftAside(t *testing.T) {
 	h.insert(t, "q", 300)
 	h.exec(t, `INSERT INTO outbox.jobs (queue_name, priority) VALUES ('q', 0), ('q', 1000), ('other', 100)`)
 	h.start(t, wiring{})
-	devtest.Until(t, 30*time.Second, "all but the locked job handed out", func() (bool, error) {
+	devtest.Until(t, patience, "all but the locked job handed out", func() (bool, error) {
 		return h.count(t, `SELECT count(*) FROM outbox.jobs WHERE status = 'dispatched'`) == 303, nil
 	})
 	if n := h.count(t, `SELECT count(*) FROM outbox.jobs WHERE status = 'queued'`); n != 1 {
 		t.Errorf("%d jobs are queued, want the locked one", n)
 	}
 	h.exec(t, `INSERT INTO outbox.jobs (queue_name, priority) VALUES ('q', 5)`)
-	devtest.Until(t, 10*time.Second, "an urgent job that came later", func() (bool, error) {
+	devtest.Until(t, patience, "an urgent job that came later", func() (bool, error) {
 		return h.count(t, `SELECT count(*) FROM outbox.jobs WHERE status = 'dispatched'`) == 304, nil
 	})
 }

@@ -53,22 +53,6 @@ func TestOrder_ReserveIsForTheHighBand(t *testing.T) {
 	}
 }
 
-// Workers that take must not wait for the next second until the relay asks again.
-func TestWindow_FullOneIsRefilledAsItIsTaken(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	h.exec(t, `INSERT INTO outbox.queues (name, window_size) VALUES ('q', 50)`)
-	h.insert(t, "q", 500)
-	h.start(t, wiring{})
-	began := time.Now()
-	h.complete(t, h.take(t, "q", 500))
-	took := time.Since(began)
-	t.Logf("500 jobs through a window of 50: %s", took)
-	if took > 5*time.Second { // 11 s when the depth is asked for once a second
-		t.Errorf("500 jobs through a window of 50 took %s", took)
-	}
-}
-
 func TestWindow_NeverExceededByMoreThanABatchPerRelay(t *testing.T) {
 	t.Parallel()
 	const relays, window = 3, 1000
@@ -117,20 +101,15 @@ func TestWindow_NeverExceededByMoreThanABatchPerRelay(t *testing.T) {
 	}
 }
 
-// One odd job must not hold up the others. See PROTOCOL hole 1.
+// One odd job must not hold up the others: no halving waits for the poll. See PROTOCOL
+// hole 1.
 func TestHole01_OddJobDiesAndItsNeighboursGoOn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.insert(t, "q", 500)
 	h.exec(t, `UPDATE outbox.jobs SET attempt_count = 2147483647 WHERE id = 1`)
-	began := time.Now()
-	h.start(t, wiring{})
+	h.start(t, wiring{poll: never})
 	h.await(t, 499, "its neighbours dispatched", dispatched)
-	took := time.Since(began)
-	t.Logf("499 neighbours of an odd job dispatched after %s", took)
-	if took > 5*time.Second { // 9 s when each halving waits for the poll
-		t.Errorf("an odd job held up its neighbours for %s", took)
-	}
 	var status, reason string
 	if err := h.pool.QueryRow(t.Context(), `SELECT status, last_error FROM outbox.jobs WHERE id = 1`).Scan(&status, &reason); err != nil {
 		t.Fatal(err)
@@ -155,7 +134,7 @@ func TestScheduled_PromotedWhenDue(t *testing.T) {
 	h.take(t, "q", 1)
 	h.exec(t, `INSERT INTO outbox.jobs (queue_name, payload, run_at) VALUES ('q', '{}', now() + interval '1.5 seconds'), ('q', '{}', now() + interval '3.2 seconds'), ('q', '{}', now() + interval '1 hour')`)
 	h.await(t, 3, "two promoted", dispatched)
-	devtest.Until(t, 30*time.Second, "pushed", func() (bool, error) { return len(h.copies(t, "q")) == 2, nil })
+	devtest.Until(t, patience, "pushed", func() (bool, error) { return len(h.copies(t, "q")) == 2, nil })
 	if n := h.count(t, `SELECT count(*) FROM outbox.jobs WHERE status = 'dispatched' AND dispatched_at < run_at`); n != 0 {
 		t.Errorf("%d jobs were claimed before run_at", n)
 	}

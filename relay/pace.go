@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // The rhythm of a relay. Going hot after every single find spoils sparse traffic
 // (p95 0.6 → 32 ms, measured); without the horizon up to 18 % of slow producers'
@@ -33,6 +36,7 @@ type pace struct {
 	since  time.Time     // when the present count began
 	jobs   int           // dispatched since
 	step   time.Duration // the last hot pause
+	poll   time.Duration // while asleep; 0 means safetyPoll
 	drowse time.Time     // since when drowsy
 }
 
@@ -66,7 +70,7 @@ func (p *pace) next(now time.Time, f find) (wait time.Duration, closeGate, openG
 	}
 	switch p.mood {
 	case asleep:
-		wait = safetyPoll
+		wait = cmp.Or(p.poll, safetyPoll)
 	case drowsy:
 		wait = horizonEvery
 		if now.Sub(p.drowse) > horizonLong {

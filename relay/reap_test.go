@@ -35,7 +35,7 @@ func (h *house) hold(t *testing.T, queue string, jobs []job.Envelope, lease time
 	w.beat(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		tick := time.NewTicker(lease / 10)
+		tick := time.NewTicker(min(lease, quick) / 10)
 		defer tick.Stop()
 		for {
 			select {
@@ -103,8 +103,9 @@ func TestReap_PromptWorkerKeepsItsLease(t *testing.T) {
 	h := newHouse(t)
 	h.start(t, wiring{Options: relay.Options{Lease: quick}})
 	h.insert(t, "q", 20)
-	jobs := h.takeFor(t, "q", 20, quick)
-	_, _ = h.hold(t, "q", jobs[:10], quick)
+	prompt := h.takeFor(t, "q", 10, patience) // a worker that stands still for a lease would be none
+	h.takeFor(t, "q", 10, quick)
+	_, _ = h.hold(t, "q", prompt, patience)
 	h.await(t, 10, "the silent half lost", `SELECT count(*) FROM outbox.jobs WHERE lost_count = 1`)
 	h.await(t, 10, "the prompt half running", `SELECT count(*) FROM outbox.jobs WHERE attempt_count = 1 AND status = 'dispatched'`)
 }
@@ -149,7 +150,7 @@ func TestCancel_WaitingCopyIsDroppedAndRunningHandlerIsTold(t *testing.T) {
 	h.await(t, 4, "all dispatched", dispatched)
 	h.exec(t, `SELECT outbox.cancel(id) FROM outbox.jobs WHERE id IN ($1, $2)`, running[0].ID, running[0].ID+1)
 	h.await(t, 0, "the orders carried to Redis", `SELECT count(*) FROM outbox.cancels`)
-	devtest.Until(t, 10*time.Second, "the handler told by a beat", func() (bool, error) {
+	devtest.Until(t, patience, "the handler told by a beat", func() (bool, error) {
 		_, cancelled, _ := w.seen()
 		return len(cancelled) == 1 && cancelled[0] == running[0].Ref(), nil
 	})
@@ -176,11 +177,11 @@ func TestHole20_PausedQueueStaysPausedThroughAFlush(t *testing.T) {
 			return w["q"].Paused && w["q"].Epoch == epoch, err
 		}
 	}
-	devtest.Until(t, 10*time.Second, "the word carried to Redis", paused(1))
+	devtest.Until(t, patience, "the word carried to Redis", paused(1))
 	// Reaping goes on while paused.
 	h.await(t, 1, "the silent worker's job taken back", `SELECT count(*) FROM outbox.jobs WHERE lost_count = 1 AND status = 'queued'`)
 	h.flush(t)
-	devtest.Until(t, 10*time.Second, "paused in the next epoch", paused(2))
+	devtest.Until(t, patience, "paused in the next epoch", paused(2))
 	// Settling goes on too.
 	h.await(t, 3, "all settled", `SELECT count(*) FROM outbox.jobs WHERE status = 'queued'`)
 	h.insert(t, "other", 1)

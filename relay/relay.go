@@ -58,6 +58,7 @@ type Relay struct {
 
 	began   time.Time     // of Run
 	look    look          // the dispatch loop's own
+	poll    time.Duration // how often it looks although nothing woke it; 0 means safetyPoll. Tests wait for wakes alone
 	nudge   chan struct{} // ends the dispatch loop's wait; one is as good as many
 	walked  atomic.Int64
 	inquest inquest      // the audit's own

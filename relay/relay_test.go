@@ -34,6 +34,13 @@ func TestMain(m *testing.M) {
 // quick is a lease for tests that wait for one to end.
 const quick = time.Second
 
+// patience bounds every wait for what must happen. Nothing is concluded from how long
+// one took.
+const patience = 2 * time.Minute
+
+// never is a poll that no test lives to see: what is handed out, a wake was for.
+const never = time.Hour
+
 // house is one Postgres database, one Redis and what stands on them.
 type house struct {
 	url    string
@@ -76,7 +83,8 @@ type wiring struct {
 	store  relay.Store
 	redis  relay.Redis
 	source relay.Source
-	dieAt  string // a failpoint at which the relay is killed
+	dieAt  string        // a failpoint at which the relay is killed
+	poll   time.Duration // how often it looks when nothing wakes it; 0: as ever
 }
 
 // mortal is a store that a killed relay does not take its leave from.
@@ -131,6 +139,7 @@ func (h *house) start(t *testing.T, w wiring) (r *relay.Relay, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Poll(w.poll)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
 	var stopped atomic.Bool
@@ -147,7 +156,7 @@ func (h *house) start(t *testing.T, w wiring) (r *relay.Relay, stop func()) {
 			if err != nil {
 				t.Errorf("Run ended with %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Error("Run did not end")
 		}
 	}
@@ -185,7 +194,7 @@ func (h *house) await(t *testing.T, want int64, what, sql string, args ...any) {
 			t.Errorf("%s = %d, want %d", sql, got, want)
 		}
 	}()
-	devtest.Until(t, 20*time.Second, what, func() (bool, error) {
+	devtest.Until(t, patience, what, func() (bool, error) {
 		got = h.count(t, sql, args...)
 		return got == want, nil
 	})
@@ -209,7 +218,7 @@ func (h *house) taking(t *testing.T, queue string, n int, lease time.Duration) j
 // takeFor takes exactly n jobs as a worker would, as they come.
 func (h *house) takeFor(t *testing.T, queue string, n int, lease time.Duration) (got []job.Envelope) {
 	t.Helper()
-	devtest.Until(t, 20*time.Second, strconv.Itoa(n)+" jobs in "+queue, func() (bool, error) {
+	devtest.Until(t, patience, strconv.Itoa(n)+" jobs in "+queue, func() (bool, error) {
 		take := h.taking(t, queue, min(n-len(got), job.MaxBatch), lease)
 		if take.Epoch == 0 {
 			return false, nil

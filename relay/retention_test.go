@@ -291,7 +291,7 @@ func TestPrune_OnTheHouse(t *testing.T) {
 		}
 	}
 	const name = "rookery_relay_deleted_jobs_total"
-	devtest.Until(t, 20*time.Second, name+" of both to be 151", func() (bool, error) {
+	devtest.Until(t, patience, name+" of both to be 151", func() (bool, error) {
 		return total(t, one, name)+total(t, two, name) == 151, nil
 	})
 }

@@ -3,7 +3,6 @@ package relay_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 	"github.com/penguinmails/rookery/job"
@@ -23,7 +22,7 @@ func TestTrouble_ExpressFailsTwice(t *testing.T) {
 	}}
 	a := h.auditor(t, wiring{redis: f})
 	express := func() {
-		devtest.Until(t, 10*time.Second, "a job handed over by the express lane", func() (bool, error) {
+		devtest.Until(t, patience, "a job handed over by the express lane", func() (bool, error) {
 			_, handled, err := a.Express(t.Context(), job.Spec{QueueName: "q", Payload: []byte(`{}`)})
 			return handled, err
 		})

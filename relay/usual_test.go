@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -25,6 +26,10 @@ type diary struct {
 	lastID  int64
 	epochs  map[string]int64
 	nextIn  []time.Duration // what the next surveys say; then never
+	slow    time.Duration   // what a survey takes
+	broken  error           // what claims of the queue "bad" are answered
+	window  int             // the queues' size
+	paused  string          // this queue is
 	waiting map[string][]job.Envelope
 	calls   []string
 }
@@ -45,16 +50,19 @@ func (d *diary) read() []string {
 	return calls
 }
 
-func (d *diary) Survey(context.Context, time.Time, []string) (job.Survey, error) {
+func (d *diary) Survey(_ context.Context, _ time.Time, skipped []string) (job.Survey, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.slow > 0 {
+		<-time.After(d.slow) // in a bubble
+	}
 	d.calls = append(d.calls, "survey")
 	s := job.Survey{NextIn: job.Never}
 	if len(d.nextIn) > 0 {
 		s.NextIn, d.nextIn = d.nextIn[0], d.nextIn[1:]
 	}
 	for queue, jobs := range d.waiting {
-		if len(jobs) > 0 {
+		if len(jobs) > 0 && !slices.Contains(skipped, queue) {
 			s.Queues = append(s.Queues, queue)
 		}
 	}
@@ -66,6 +74,9 @@ func (d *diary) Claim(_ context.Context, c job.Claim) (job.Batch, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls = append(d.calls, "claim "+c.QueueName)
+	if d.broken != nil && c.QueueName == "bad" {
+		return job.Batch{}, d.broken
+	}
 	jobs := d.waiting[c.QueueName]
 	n := min(c.Limit, len(jobs))
 	d.waiting[c.QueueName] = jobs[n:]
@@ -89,7 +100,7 @@ func (d *diary) Queues(context.Context) (queues []job.Queue, life string, clock 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for name, epoch := range d.epochs {
-		queues = append(queues, job.Queue{Name: name, Epoch: epoch, Life: "postgres", WindowSize: 100})
+		queues = append(queues, job.Queue{Name: name, Epoch: epoch, Life: "postgres", WindowSize: d.window, Paused: name == d.paused})
 	}
 	return queues, "postgres", time.Now(), nil
 }
@@ -104,8 +115,13 @@ func (d *diary) BeginEpoch(_ context.Context, name string, seen, _ int64) (epoch
 // newDiary has a relay's dispatch loop run on it, which has looked around once.
 func newDiary(t *testing.T) *diary {
 	t.Helper()
-	d := &diary{t: t, epochs: map[string]int64{}, waiting: map[string][]job.Envelope{}, gate: newGate()}
-	r, err := relay.New(d, newFakeWindow(), d.gate.source(), relay.Options{})
+	return newDiaryOn(t, newFakeWindow())
+}
+
+func newDiaryOn(t *testing.T, redis relay.Redis) *diary {
+	t.Helper()
+	d := &diary{t: t, epochs: map[string]int64{}, waiting: map[string][]job.Envelope{}, gate: newGate(), window: 100}
+	r, err := relay.New(d, redis, &restful{Source: d.gate.source()}, relay.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +129,20 @@ func newDiary(t *testing.T) *diary {
 	synctest.Wait()
 	d.read()
 	return d
+}
+
+// restful is a source that ends the test when a relay waits again and again for nothing:
+// a bubble's clock would stand still for ever.
+type restful struct {
+	relay.Source
+	waits int
+}
+
+func (r *restful) Woken() <-chan struct{} {
+	if r.waits++; r.waits > 50_000 {
+		panic("the relay looks around without a pause")
+	}
+	return r.Source.Woken()
 }
 
 // wake commits a job.

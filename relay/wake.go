@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 // again.
 func (r *Relay) dispatchLoop(ctx context.Context) error {
 	var (
-		p      pace
+		p      = pace{poll: r.poll}
 		passed func(context.Context) (bool, error) // while drowsy
 		rest   time.Duration
 		held   bool // the gate, by us
@@ -46,7 +47,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 		case last && p.mood == drowsy:
 			p.sleep()
 			if f.jobs == 0 && !f.blocked {
-				wait = min(safetyPoll, f.nextIn)
+				wait = min(cmp.Or(r.poll, safetyPoll), f.nextIn)
 			}
 		}
 		woken = r.wait(ctx, wait)

@@ -27,7 +27,7 @@ func (h *house) latency(t *testing.T, from time.Time, id int64) time.Duration {
 		}
 		if now := time.Now(); out {
 			return now.Sub(from)
-		} else if now.Sub(from) > 20*time.Second {
+		} else if now.Sub(from) > patience {
 			t.Fatalf("job %d is not dispatched", id)
 		}
 	}
@@ -53,7 +53,7 @@ func (h *house) keepHot(t *testing.T) (stop func()) {
 	})
 	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	t.Cleanup(stop)
-	devtest.Until(t, 20*time.Second, "the gate closed", func() (bool, error) { return h.gateClosed(t), nil })
+	devtest.Until(t, patience, "the gate closed", func() (bool, error) { return h.gateClosed(t), nil })
 	return stop
 }
 
@@ -88,11 +88,12 @@ func commit(t *testing.T, tx pgx.Tx) time.Time {
 	return time.Now()
 }
 
-// Two producers whose inserts overlap, a long transaction and a quick one. Measured
-// alone: the machine is shared, and the tests beside it would be in the figures.
+// Two producers whose inserts overlap, a long transaction and a quick one. The relay
+// does not poll while it sleeps: a wake that got lost would leave its job for ever.
 func TestWake_OverlappingProducers(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
-	h.start(t, wiring{})
+	h.start(t, wiring{poll: never})
 	h.insert(t, "q", 1)
 	h.take(t, "q", 1)
 	round := func() (quick, long time.Duration) {
@@ -116,7 +117,7 @@ func TestWake_OverlappingProducers(t *testing.T) {
 		var quicks, longs []time.Duration
 		for range 20 {
 			if !hot {
-				devtest.Until(t, 20*time.Second, "the relay asleep", func() (bool, error) { return !h.gateClosed(t), nil })
+				devtest.Until(t, patience, "the relay asleep", func() (bool, error) { return !h.gateClosed(t), nil })
 			}
 			quick, long := round()
 			quicks, longs = append(quicks, quick), append(longs, long)
@@ -125,18 +126,15 @@ func TestWake_OverlappingProducers(t *testing.T) {
 		q50, qMost := summary(quicks)
 		l50, lMost := summary(longs)
 		t.Logf("hot %v: commit to dispatched, quick producer p50 %s max %s, long producer p50 %s max %s", hot, q50, qMost, l50, lMost)
-		if max(q50, l50) > 250*time.Millisecond {
-			t.Errorf("hot %v: p50 is %s and %s, want under 25 ms on a quiet machine", hot, q50, l50)
-		}
 	}
 }
 
 // A producer saw the gate closed, and commits after the relay would have slept: its
-// commit wakes nobody. See PROTOCOL hole 15a.
+// commit wakes nobody, and no poll finds its job. See PROTOCOL hole 15a.
 func TestHole15_ProducerWhoSawTheGateClosedIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.start(t, wiring{})
+	h.start(t, wiring{poll: never})
 	var took []time.Duration
 	for range 5 {
 		stop := h.keepHot(t)
@@ -147,24 +145,21 @@ func TestHole15_ProducerWhoSawTheGateClosedIsNotForgotten(t *testing.T) {
 		}
 		stop()
 		began := time.Now()
-		devtest.Until(t, 10*time.Second, "the transaction to be half a second old", func() (bool, error) {
+		devtest.Until(t, patience, "the transaction to be half a second old", func() (bool, error) {
 			return time.Since(began) > 500*time.Millisecond, nil
 		})
 		took = append(took, h.latency(t, commit(t, tx), id))
 	}
 	p50, most := summary(took)
 	t.Logf("commit to dispatched after the relay cooled down: p50 %s max %s", p50, most)
-	if p50 > 250*time.Millisecond {
-		t.Errorf("p50 is %s: a lost wake-up waits for the poll", p50)
-	}
 }
 
 // Retries and snoozes do not fire the trigger on jobs; their statement wakes the
-// relay itself. See PROTOCOL hole 13.
+// relay itself, which would not poll. See PROTOCOL hole 13.
 func TestHole13_ShortRetryWakesTheRelay(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.start(t, wiring{})
+	h.start(t, wiring{poll: never})
 	h.insert(t, "q", 1)
 	var took []time.Duration
 	for range 6 {
@@ -177,9 +172,6 @@ func TestHole13_ShortRetryWakesTheRelay(t *testing.T) {
 	}
 	p50, most := summary(took)
 	t.Logf("snooze of 50 ms to dispatched: p50 %s max %s", p50, most)
-	if p50 > 700*time.Millisecond {
-		t.Errorf("a snooze of 50 ms took %s: nobody woke the relay", p50)
-	}
 }
 
 // deaf is a source that never wakes anybody: every NOTIFY is lost.
@@ -192,6 +184,7 @@ func (deaf) Release(context.Context) (func(context.Context) (bool, error), error
 	return nil, job.ErrUnavailable
 }
 
+// How often it polls is TestPace_CoolsByDoublingThenOpensTheGate's.
 func TestWake_WithoutNotificationsThePollFindsTheJob(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]relay.Source{"deaf": deaf{}, "terminated": nil} {
@@ -209,40 +202,7 @@ func TestWake_WithoutNotificationsThePollFindsTheJob(t *testing.T) {
 			h.insert(t, "q", 1)
 			took := h.latency(t, began, 2)
 			t.Logf("%s: found after %s", name, took)
-			if took > 4*time.Second {
-				t.Errorf("without a notification the job was found after %s, want about a second at most", took)
-			}
 		})
-	}
-}
-
-// A single slow look on a busy machine must not hide a queue that had no jobs then.
-func TestWake_OneSlowSurveyHidesNoQueue(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	var slow atomic.Bool
-	slowed := make(chan struct{}, 1)
-	f := &faultyStore{Store: h.store, survey: func() {
-		if slow.CompareAndSwap(true, false) {
-			<-time.After(60 * time.Millisecond)
-			slowed <- struct{}{}
-		}
-	}}
-	h.start(t, wiring{store: f})
-	h.insert(t, "q", 1)
-	h.take(t, "q", 1)
-	var took []time.Duration
-	for id := int64(2); id < 9; id++ {
-		slow.Store(true)
-		<-slowed
-		began := time.Now()
-		h.insert(t, "q", 1)
-		took = append(took, h.latency(t, began, id))
-	}
-	p50, most := summary(took)
-	t.Logf("insert to dispatched after a survey of 60 ms: p50 %s max %s", p50, most)
-	if p50 > 400*time.Millisecond {
-		t.Errorf("p50 is %s after one slow survey", p50)
 	}
 }
 
@@ -269,11 +229,11 @@ func TestSurvey_SkipsWhatClaimsSkip(t *testing.T) {
 		h.insert(t, "other", 1)
 	}
 	h.await(t, 2*jobs, "all dispatched", dispatched)
-	devtest.Until(t, 20*time.Second, "a survey that skips q", func() (bool, error) { return spared.Load(), nil })
+	devtest.Until(t, patience, "a survey that skips q", func() (bool, error) { return spared.Load(), nil })
 	h.insert(t, "q", 1)
 	h.await(t, 2*jobs+1, "one more of q", dispatched)
 	slow.Store(false)
-	devtest.Until(t, 20*time.Second, "a survey that looks at q", func() (bool, error) { return !spared.Load(), nil })
+	devtest.Until(t, patience, "a survey that looks at q", func() (bool, error) { return !spared.Load(), nil })
 }
 
 // Two relays, one gate: whoever does not get it polls all the same, and what both
@@ -285,11 +245,11 @@ func TestWake_GateIsOpenWhenAllSleep(t *testing.T) {
 	_, stopSecond := h.start(t, wiring{})
 	stop := h.keepHot(t)
 	stop()
-	devtest.Until(t, 20*time.Second, "the gate open", func() (bool, error) { return !h.gateClosed(t), nil })
+	devtest.Until(t, patience, "the gate open", func() (bool, error) { return !h.gateClosed(t), nil })
 	stop = h.keepHot(t)
 	stopSecond()
 	stop()
-	devtest.Until(t, 20*time.Second, "the gate open after one has gone", func() (bool, error) { return !h.gateClosed(t), nil })
+	devtest.Until(t, patience, "the gate open after one has gone", func() (bool, error) { return !h.gateClosed(t), nil })
 }
 
 var _ relay.Source = (*db.Listener)(nil)
