@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { devtest.Main(m) }
 
 // patience bounds every wait. Nothing is concluded from how long one took.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // fixture is one implementation of the three ports and one queue, open in epoch 1
 // in the truth (Postgres) and in the window (Redis), with the hands of those who are

@@ -63,6 +63,7 @@ func (w *Worker) claim(life context.Context, q *queue, limit int, f *fetcher) (m
 		return false
 	}
 	w.postgresAnswered()
+	q.claimed(len(batch.Jobs) >= limit)
 	c.id, c.limit, c.again = 0, min(2*c.limit, w.o.Concurrency), time.Time{}
 	if len(batch.Jobs) == 0 {
 		c.again = now.Add(claimPoll)

@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -206,6 +207,7 @@ func TestFetch_StrictOrder(t *testing.T) {
 func TestOrder_Weighted(t *testing.T) {
 	a, b := newQueue(QueueWeight{"a", 6}), newQueue(QueueWeight{"b", 2})
 	o, first := newOrder([]*queue{a, b}), 0
+	o.draw = rand.New(rand.NewPCG(1, 2)).Float64 // always the same
 	for range 10_000 {
 		if o.next()[0] == a {
 			first++

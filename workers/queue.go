@@ -23,7 +23,7 @@ type queue struct {
 	rung   bool      // its bell rang, and no take was answered since
 	hot    bool      // the last take left jobs behind
 	due    time.Time // when it is asked though no bell rang; zero: at once
-	passed bool      // it was its turn, and other queues took the last slots
+	passed int64     // the round in which it was its turn, and others took the last slots; 0: none since its last take
 
 	// Of the fetch loop alone: the take that has no answer yet.
 	token      string

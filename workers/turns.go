@@ -19,7 +19,8 @@ import (
 //
 // A queue that could not be asked (its epoch is not joined, say) keeps its turn. With
 // weights, one that got no slot when it was its turn comes first in the next round,
-// unless it is known to have a backlog: it may lose the last free slot to one once.
+// unless it is known to have a backlog: it may lose the last free slot to one once. Such
+// rounds take turns with those that go by weights alone (order.go).
 
 // lookEvery is how often a worker that is never idle looks at the bells: a job beside
 // a backlog waits so much longer. A look at fifty bells of one server costs what one
@@ -37,9 +38,13 @@ func (q *queue) waits(now time.Time) bool { return !q.hot && q.wants(now) }
 // answered notes an answer to a take sent at now. Queues that were asked together do not
 // stay together: fifty takes in a row are a long time for a job.
 func (q *queue) answered(more bool, now time.Time) {
-	q.rung, q.hot, q.passed = false, more, false
+	q.rung, q.hot, q.passed = false, more, 0
 	q.due = now.Add(waitAtMost - rand.N(waitAtMost/4))
 }
+
+// claimed notes an answer of Postgres while Redis is away. A backlog there is one: other
+// queues' bells are looked at beside it, and it has no claim to the next slot.
+func (q *queue) claimed(more bool) { q.hot, q.passed = more, 0 }
 
 // share returns for how many of the free slots q is asked; later are the queues that
 // come after it. In strict order that is all. With weights it leaves the spare ones to
@@ -58,13 +63,6 @@ func (w *Worker) share(free int, q *queue, later []*queue, now time.Time) int {
 		}
 	}
 	return max(free, 1)
-}
-
-// passOver notes that there was no slot left for these queues.
-func passOver(queues []*queue, now time.Time) {
-	for _, q := range queues {
-		q.passed = q.passed || q.waits(now)
-	}
 }
 
 // spare returns how many slots are not for backlogs: one in sixteen, when there are

@@ -3,7 +3,6 @@ package workers
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,41 +155,6 @@ func TestTurns_BacklogLeavesSlotsForRungQueues(t *testing.T) {
 				}
 				if !more || !got || fmt.Sprint(taken) != fmt.Sprint(want) {
 					t.Fatalf("round() = %t, %t and %v, want %v", more, got, taken, want)
-				}
-			}
-		})
-	}
-}
-
-// The last free slot goes by weights, but a queue that lost it to a backlog once has the
-// next one, and so has one whose bell got lost.
-func TestTurns_QueueThatWasPassedOverIsNext(t *testing.T) {
-	for name, rings := range map[string]bool{"its bell rang": true, "it is due": false} {
-		t.Run(name, func(t *testing.T) {
-			for range 50 {
-				m := newMemory()
-				m.push("q0", envelopes("k", 1, 100)...)
-				r := roundOf(t, m, crowded(m, 2, 1, 1))
-				waits := r.w.queues[1]
-				for _, q := range r.w.queues {
-					q.due = time.Now().Add(time.Hour)
-				}
-				r.w.queues[0].due = time.Time{}
-				r.w.round(t.Context(), &fetcher{})
-				m.push("q1", envelopes("k", 201, 1)...)
-				if rings {
-					r.w.ring([]string{"q1"})
-				} else {
-					waits.due = time.Time{}
-				}
-				var order []string
-				for range 3 {
-					f := fetcher{}
-					r.w.round(t.Context(), &f)
-					order = append(order, f.waiting[0].queue.name)
-				}
-				if i := slices.Index(order, "q1"); i < 0 || i > 1 {
-					t.Fatalf("slots went to %v, want q1 among the first two", order)
 				}
 			}
 		})
