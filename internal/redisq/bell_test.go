@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +14,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// prompt is how long something may take that nobody waits a second for.
+// patience bounds every wait for what must happen.
+const patience = 2 * time.Minute
+
+// prompt is how long something takes at most, in one of many tries, that nobody waits a
+// second for.
 const prompt = 500 * time.Millisecond
 
 // waiting calls Wait and returns where its error comes.
@@ -21,6 +26,17 @@ func (f *fixture) waiting(ctx context.Context, d time.Duration, queues ...string
 	done := make(chan error, 1)
 	go func() { _, err := f.Wait(ctx, queues, d); done <- err }()
 	return done
+}
+
+// listening calls Wait and returns where the queues that rang come.
+func (f *fixture) listening(d time.Duration, queues ...string) <-chan []string {
+	heard := make(chan []string, 1) // one: sent once
+	go func() {
+		rang, err := f.Wait(context.Background(), queues, d)
+		f.no(err)
+		heard <- rang
+	}()
+	return heard
 }
 
 // heard waits for f's own queue and reports whether its bell rang.
@@ -34,11 +50,13 @@ func (f *fixture) heard(ctx context.Context, d time.Duration) bool {
 // blocked polls until a listener of this client has blocked n connections.
 func (f *fixture) blocked(n int) {
 	f.Helper()
-	devtest.Until(f, 5*time.Second, "blocked connections", func() (bool, error) {
-		f.bells.mu.Lock()
-		defer f.bells.mu.Unlock()
-		return len(f.bells.listeners) == n, nil
-	})
+	devtest.Until(f, patience, "blocked connections", func() (bool, error) { return f.listeners() == n, nil })
+}
+
+func (f *fixture) listeners() int {
+	f.bells.mu.Lock()
+	defer f.bells.mu.Unlock()
+	return len(f.bells.listeners)
 }
 
 func in(t testing.TB, done <-chan error, limit time.Duration) error {
@@ -57,18 +75,24 @@ func TestWait_HearsTheBellOfAnyQueue(t *testing.T) {
 		others := []*fixture{f.another(), f.another(), f.another()}
 		names := []string{f.queue, others[0].queue, others[1].queue, others[2].queue}
 		for _, f := range append(others, f, others[1]) {
-			done := f.waiting(context.Background(), time.Second, names...)
-			f.blocked(f.listenersFor(len(names)))
-			start := time.Now()
-			f.pushed(job.NewDispatchID(), 1)
-			f.no(in(t, done, prompt))
-			if d := time.Since(start); d > prompt {
-				t.Errorf("Wait returned %s after the push", d)
-			}
-			f.taken(start.String(), 10)
+			devtest.Until(t, patience, "a push while a Wait is under way", func() (bool, error) {
+				start := time.Now()
+				heard := f.listening(time.Second, names...)
+				devtest.Until(t, patience, "it to be under way, or over", func() (bool, error) {
+					return f.listeners() == f.listenersFor(len(names)) || len(heard) > 0, nil
+				})
+				f.pushed(job.NewDispatchID(), 1)
+				inTime := time.Since(start) < time.Second // else it may have been over before
+				rang := <-heard
+				f.taken(start.String(), 10)
+				if inTime && !slices.Equal(rang, []string{f.queue}) {
+					t.Errorf("Wait heard of %v, want %s", rang, f.queue)
+				}
+				return inTime, nil
+			})
 		}
 		f.pushed(job.NewDispatchID(), 1)
-		f.no(in(t, f.waiting(context.Background(), time.Second, names...), prompt)) // rung before it waited
+		f.same("rung before it waited", <-f.listening(time.Second, names...), []string{f.queue})
 	})
 }
 
@@ -88,11 +112,15 @@ func TestWait_ReturnsAfterItsTime(t *testing.T) {
 			{30 * time.Millisecond, 30 * time.Millisecond, prompt},
 			{time.Hour, maxWait, 3 * maxWait},
 		} {
-			start := time.Now()
-			f.heard(context.Background(), c.d)
-			if d := time.Since(start); d < c.least || d > c.most {
-				t.Errorf("Wait(%s) took %s, want %s to %s", c.d, d, c.least, c.most)
-			}
+			devtest.Until(t, patience, fmt.Sprintf("a Wait(%s) of at most %s", c.d, c.most), func() (bool, error) {
+				start := time.Now()
+				f.heard(context.Background(), c.d)
+				d := time.Since(start)
+				if d < c.least {
+					t.Errorf("Wait(%s) took %s, want %s or more", c.d, d, c.least)
+				}
+				return d <= c.most, nil // a machine that stands still has it try again
+			})
 		}
 		for _, d := range []time.Duration{0, time.Millisecond} {
 			if rang, err := f.Wait(context.Background(), nil, d); err != nil || len(rang) > 0 {
@@ -110,13 +138,9 @@ func TestWait_EndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := f.waiting(ctx, time.Second, f.queue)
 		f.blocked(1)
-		start := time.Now()
 		cancel()
-		if err := in(t, done, prompt); !errors.Is(err, context.Canceled) || errors.Is(err, job.ErrUnavailable) {
+		if err := in(t, done, patience); !errors.Is(err, context.Canceled) || errors.Is(err, job.ErrUnavailable) {
 			t.Errorf("Wait = %v, want cancelled", err)
-		}
-		if d := time.Since(start); d > 50*time.Millisecond {
-			t.Logf("Wait returned %s after the end of its context", d) // a busy machine; in() bounds it
 		}
 		if _, err := f.Wait(ctx, []string{f.queue}, time.Second); !errors.Is(err, context.Canceled) {
 			t.Errorf("Wait with an ended context = %v", err)
@@ -124,7 +148,7 @@ func TestWait_EndsWithItsContext(t *testing.T) {
 
 		// The connection it left blocked takes this token, and must give it back.
 		f.pushed(8, 1)
-		devtest.Until(t, 5*time.Second, "the token to be given back", func() (bool, error) {
+		devtest.Until(t, patience, "the token to be given back", func() (bool, error) {
 			f.bells.mu.Lock()
 			defer f.bells.mu.Unlock()
 			n, err := f.rdb.LLen(context.Background(), f.bell()).Result()
@@ -142,13 +166,9 @@ func TestWait_EndsWithClose(t *testing.T) {
 			done = append(done, g.waiting(context.Background(), time.Second, f.queue, f.another().queue))
 		}
 		g.blocked(map[bool]int{false: 5, true: 6}[g.bells.cluster])
-		start := time.Now()
 		f.no(c.Close())
-		if d := time.Since(start); d > prompt {
-			t.Errorf("Close took %s", d)
-		}
 		for _, d := range done {
-			if err := in(t, d, prompt); !errors.Is(err, redis.ErrClosed) || errors.Is(err, job.ErrUnavailable) {
+			if err := in(t, d, patience); !errors.Is(err, redis.ErrClosed) || errors.Is(err, job.ErrUnavailable) {
 				t.Errorf("Wait = %v, want closed", err)
 			}
 		}
@@ -209,7 +229,7 @@ func TestWait_TellsWhenRedisIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := f.waiting(context.Background(), time.Second, f.queue)
-	if err := in(t, done, 5*time.Second); err != nil && !errors.Is(err, job.ErrUnavailable) {
+	if err := in(t, done, patience); err != nil && !errors.Is(err, job.ErrUnavailable) {
 		t.Errorf("Wait = %v, want unavailable, or nothing heard", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
@@ -275,11 +295,18 @@ func TestWait_NoTokenIsLostBetweenTwoListeners(t *testing.T) {
 				pushes.Go(func() { o.pushed(job.NewDispatchID(), int64(round*100+i+1)) })
 			}
 			pushes.Wait()
-			for rang := <-first; len(rang) > 0 && len(heard) < len(all); rang, _ = f.Wait(context.Background(), names, time.Second) {
+			rang := <-first
+			devtest.Until(t, patience, "all bells", func() (bool, error) {
 				for _, queue := range rang {
 					heard[queue]++
 				}
-			}
+				if len(heard) == len(all) {
+					return true, nil
+				}
+				var err error
+				rang, err = f.Wait(context.Background(), names, time.Second)
+				return false, err
+			})
 			if f.same("queues heard of", len(heard), len(all)); t.Failed() {
 				return
 			}

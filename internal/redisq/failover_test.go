@@ -58,7 +58,7 @@ func TestSentinel_FailoverIsAnotherLife(t *testing.T) {
 	addr := sentinel(t, master)
 	watch := redis.NewSentinelClient(&redis.Options{Addr: addr})
 	defer func() { _ = watch.Close() }()
-	devtest.Until(t, 30*time.Second, "the sentinel to see the replica", func() (bool, error) {
+	devtest.Until(t, patience, "the sentinel to see the replica", func() (bool, error) {
 		info, _ := watch.Master(ctx, "mymaster").Result()
 		replicas, _ := watch.Replicas(ctx, "mymaster").Result()
 		return info["flags"] == "master" && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok", nil
@@ -74,11 +74,11 @@ func TestSentinel_FailoverIsAnotherLife(t *testing.T) {
 	if err := watch.Failover(ctx, "mymaster").Err(); err != nil {
 		t.Fatal(err)
 	}
-	devtest.Until(t, 30*time.Second, "the replica to be master", func() (bool, error) {
+	devtest.Until(t, patience, "the replica to be master", func() (bool, error) {
 		now, _ := watch.GetMasterAddrByName(ctx, "mymaster").Result()
 		return strings.Join(now, ":") == replica.Addr(), nil
 	})
-	devtest.Until(t, 30*time.Second, "the new master to answer", func() (bool, error) {
+	devtest.Until(t, patience, "the new master to answer", func() (bool, error) {
 		_, err := f.Take(ctx, f.order("t2", 1))
 		if err == nil || errors.Is(err, job.ErrUnavailable) {
 			return false, nil // the old master serves its own life until it is told
