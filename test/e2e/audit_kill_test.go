@@ -32,7 +32,7 @@ func TestAudit_ItsServerIsKilled(t *testing.T) {
 			if status := fails(t, change.method, base+fill.Replace(change.path), fill.Replace(change.body)); status != 0 {
 				t.Errorf("%s %s is answered with %d by a server that dies", change.method, change.path, status)
 			}
-			doomed.waitKilled(time.Minute)
+			doomed.waitKilled(patience)
 			done, lines := w.count(change.done, id), w.count(`SELECT count(*) FROM outbox.audit`)-before
 			if point == "db.after_change" && (done != 1 || lines != change.lines) || point != "db.after_change" && (done != 0 || lines != 0) {
 				t.Errorf("%s %s, killed at %s: %d done, %d lines", change.method, change.path, point, done, lines)

@@ -21,29 +21,29 @@ func TestAway_PostgresAlone(t *testing.T) {
 	w.worker(8)
 	file, open := w.step()
 	running := w.insert(4, waiting(file))
-	w.untilStarted(30*time.Second, len(running))
+	w.untilStarted(patience, len(running))
 	w.insert(2000, `{"do": "sleep", "ms": 20}`)
-	w.untilStarted(30*time.Second, 200)
+	w.untilStarted(patience, 200)
 	if err := w.redis.Signal(kill); err != nil {
 		t.Fatal(err)
 	}
 	late := w.insert(100, `{}`)
-	w.untilStatus(time.Minute, "completed", late)
-	w.until(time.Minute, "all but the running jobs", `SELECT count(*) = $1 FROM outbox.jobs WHERE status <> 'completed'`, len(running))
-	w.until(time.Minute, "the running jobs held in Postgres",
+	w.untilStatus(patience, "completed", late)
+	w.until(patience, "all but the running jobs", `SELECT count(*) = $1 FROM outbox.jobs WHERE status <> 'completed'`, len(running))
+	w.until(patience, "the running jobs held in Postgres",
 		`SELECT count(*) = $1 FROM outbox.jobs AS j JOIN outbox.dispatches AS d ON d.id = j.dispatch_id WHERE d.lease_until > now()`, len(running))
 	// Longer than a lease: held is renewed.
 	held := time.Now()
-	devtest.Until(t, time.Minute, "a lease to pass", func() (bool, error) { return time.Since(held) > w.lease+time.Second, nil })
+	devtest.Until(t, patience, "a lease to pass", func() (bool, error) { return time.Since(held) > w.lease+time.Second, nil })
 
 	if err := w.redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	back := w.insert(50, `{}`)
-	w.untilStatus(time.Minute, "completed", back)
-	devtest.Until(t, time.Minute, "jobs through Redis again", func() (bool, error) {
+	w.untilStatus(patience, "completed", back)
+	devtest.Until(t, patience, "jobs through Redis again", func() (bool, error) {
 		ids := w.insert(10, `{}`)
-		w.untilStatus(time.Minute, "completed", ids)
+		w.untilStatus(patience, "completed", ids)
 		seq, err := w.rdb.HGet(t.Context(), "queue:{"+queue+"}:meta", "seq").Int64()
 		if errors.Is(err, redis.Nil) {
 			return false, nil // no epoch is open yet
@@ -51,7 +51,7 @@ func TestAway_PostgresAlone(t *testing.T) {
 		return seq > 0, err
 	})
 	open()
-	f := w.rest(time.Minute)
+	f := w.rest(patience)
 	problems, reruns := check(f, allowance{reruns: 0})
 	for _, p := range problems {
 		t.Error(p)
@@ -69,22 +69,22 @@ func TestAway_WorkerKilledWhileHolding(t *testing.T) {
 	doomed := w.worker(4)
 	file, open := w.step()
 	running := w.insert(4, waiting(file))
-	w.untilStarted(30*time.Second, len(running))
+	w.untilStarted(patience, len(running))
 	if err := w.redis.Signal(kill); err != nil {
 		t.Fatal(err)
 	}
-	w.until(time.Minute, "held in Postgres", `SELECT count(*) > 0 FROM outbox.dispatches WHERE lease_until IS NOT NULL`)
+	w.until(patience, "held in Postgres", `SELECT count(*) > 0 FROM outbox.dispatches WHERE lease_until IS NOT NULL`)
 	doomed.kill()
 	died := time.Now()
 	w.worker(4)
-	w.until(time.Minute, "the jobs running elsewhere", `SELECT count(*) = $1 FROM outbox.jobs WHERE status = 'running' AND lost_count = 1`, len(running))
+	w.until(patience, "the jobs running elsewhere", `SELECT count(*) = $1 FROM outbox.jobs WHERE status = 'running' AND lost_count = 1`, len(running))
 	t.Logf("run again %s after their worker's death; its lease was %s", time.Since(died).Round(time.Millisecond), w.lease)
 	open()
-	w.until(time.Minute, "completed", `SELECT count(*) = $1 FROM outbox.jobs WHERE status = 'completed' AND failure_count = 0`, len(running))
+	w.until(patience, "completed", `SELECT count(*) = $1 FROM outbox.jobs WHERE status = 'completed' AND failure_count = 0`, len(running))
 	if err := w.redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f := w.rest(time.Minute)
+	f := w.rest(patience)
 	problems, _ := check(f, allowance{reruns: len(running), excused: map[int]bool{doomed.pid(): true}})
 	for _, p := range problems {
 		t.Error(p)

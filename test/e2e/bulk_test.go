@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/penguinmails/rookery/internal/devstack/devtest"
 )
@@ -33,7 +32,7 @@ func TestOperation_ItsServerIsKilled(t *testing.T) {
 			if status != http.StatusAccepted {
 				t.Fatalf("bulk = %d %s", status, body)
 			}
-			doomed.waitKilled(time.Minute)
+			doomed.waitKilled(patience)
 			later := w.insert(20, `{}`)
 			if n := w.count(`SELECT count(*) FROM changes`); n == 0 || n >= many {
 				t.Errorf("%d jobs were changed when it died: it proves nothing", n)
@@ -44,7 +43,7 @@ func TestOperation_ItsServerIsKilled(t *testing.T) {
 				Status                string
 				Matched, Done, Failed int64
 			}
-			devtest.Until(t, time.Minute, "the operation to end", func() (bool, error) {
+			devtest.Until(t, patience, "the operation to end", func() (bool, error) {
 				var list struct{ Data []json.RawMessage }
 				err := json.Unmarshal([]byte(get(t, base+"/v1/operations")), &list)
 				if err != nil || len(list.Data) != 1 {
@@ -75,23 +74,23 @@ func TestPurge_TakesWhatWaitsInRedis(t *testing.T) {
 	w := newWorld(t, worldOptions{})
 	_, base := w.serve()
 	ids := w.insert(50, `{}`)
-	w.untilStatus(30*time.Second, "dispatched", ids)
+	w.untilStatus(patience, "dispatched", ids)
 	status, body := call(t, http.MethodPost, base+"/v1/queues/"+queue+"/purge", `{"confirm":"`+queue+`"}`)
 	if status != http.StatusAccepted {
 		t.Fatalf("purge = %d %s", status, body)
 	}
-	w.untilStatus(30*time.Second, "cancelled", ids)
-	w.until(30*time.Second, "a relay to tell Redis", `SELECT NOT EXISTS (SELECT FROM outbox.cancels)`)
+	w.untilStatus(patience, "cancelled", ids)
+	w.until(patience, "a relay to tell Redis", `SELECT NOT EXISTS (SELECT FROM outbox.cancels)`)
 	w.worker(10)
 	after := w.insert(5, `{}`)
-	w.untilStatus(30*time.Second, "completed", after)
-	if runs := w.rest(time.Minute).runsOf(ids); len(runs) > 0 {
+	w.untilStatus(patience, "completed", after)
+	if runs := w.rest(patience).runsOf(ids); len(runs) > 0 {
 		t.Errorf("%d purged jobs have run", len(runs))
 	}
 	status, body = call(t, http.MethodPost, base+"/v1/jobs/bulk", `{"action":"redrive","filter":{"status":"cancelled"}}`)
 	if status != http.StatusAccepted || !strings.Contains(body, `"running"`) {
 		t.Fatalf("redrive = %d %s", status, body)
 	}
-	w.untilStatus(30*time.Second, "completed", ids)
-	w.verify(time.Minute, allowance{})
+	w.untilStatus(patience, "completed", ids)
+	w.verify(patience, allowance{})
 }

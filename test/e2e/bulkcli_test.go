@@ -58,7 +58,7 @@ func TestCLI_BulkInterrupted(t *testing.T) {
 	w.exec(`CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'`)
 	w.exec(`CREATE TRIGGER dawdle AFTER UPDATE ON outbox.operations FOR EACH STATEMENT EXECUTE FUNCTION dawdle()`)
 	p := w.rookery("jobs cancel --queue " + queue + " --yes")
-	w.until(30*time.Second, "a batch to be done", `SELECT count(*) > 0 FROM outbox.operations WHERE done > 0`)
+	w.until(patience, "a batch to be done", `SELECT count(*) > 0 FROM outbox.operations WHERE done > 0`)
 	p.signal(syscall.SIGINT)
 	if code := p.wait(30 * time.Second); code != 1 || !strings.Contains(p.err.String(), "rookery operations cancel 1") {
 		t.Errorf("interrupted = %d %s", code, p.err.String())
@@ -67,5 +67,5 @@ func TestCLI_BulkInterrupted(t *testing.T) {
 		t.Fatal("the operation is over: it proves nothing")
 	}
 	w.serve()
-	w.until(time.Minute, "a server to end it", `SELECT count(*) = 1 FROM outbox.operations WHERE status = 'completed' AND done = 2000 AND matched = 2000`)
+	w.until(patience, "a server to end it", `SELECT count(*) = 1 FROM outbox.operations WHERE status = 'completed' AND done = 2000 AND matched = 2000`)
 }

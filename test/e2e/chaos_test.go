@@ -22,7 +22,7 @@ func TestChaos_RandomKillsAndFreezes(t *testing.T) {
 	c := newChaos(t, 3, 4)
 	p := produce(t, c.w.inserts, 2, 15*time.Millisecond, `{"do": "sleep", "ms": 15}`)
 	began, next, flushed := time.Now(), time.Now().Add(2*time.Second), false
-	devtest.Until(t, time.Minute, "15 s of chaos", func() (bool, error) {
+	devtest.Until(t, patience, "15 s of chaos", func() (bool, error) {
 		if time.Now().Before(next) {
 			return false, nil
 		}
@@ -35,8 +35,8 @@ func TestChaos_RandomKillsAndFreezes(t *testing.T) {
 	})
 	c.thaw()
 	p.stop(c.w)
-	c.w.until(90*time.Second, "all jobs", `SELECT NOT EXISTS (SELECT FROM outbox.jobs WHERE status <> 'completed')`)
-	c.w.verify(30*time.Second, allowance{reruns: math.MaxInt, excused: c.excused()})
+	c.w.until(patience, "all jobs", `SELECT NOT EXISTS (SELECT FROM outbox.jobs WHERE status <> 'completed')`)
+	c.w.verify(patience, allowance{reruns: math.MaxInt, excused: c.excused()})
 	t.Logf("%d kills, %d freezes", c.kills, c.freezes)
 	for _, p := range c.procs {
 		p.terminate(30 * time.Second)

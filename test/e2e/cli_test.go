@@ -51,8 +51,8 @@ func TestCLI_JobsAndQueues(t *testing.T) {
 	later := enqueue("--run-at", "2999-01-01T00:00:00Z")
 	bad := enqueue("--payload", `{"do": "fail"}`, "--max-attempts", "1")
 	w.worker(5)
-	w.untilStatus(30*time.Second, "completed", []int64{plain})
-	w.untilStatus(30*time.Second, "dead", []int64{bad})
+	w.untilStatus(patience, "completed", []int64{plain})
+	w.untilStatus(patience, "dead", []int64{bad})
 
 	wants := func(want string, args ...string) {
 		t.Helper()
@@ -74,7 +74,7 @@ func TestCLI_JobsAndQueues(t *testing.T) {
 	if code, _, _ := w.cli("jobs", "get", "123456789"); code != 3 {
 		t.Errorf("jobs get of no job ended with %d, want 3", code)
 	}
-	w.untilStatus(30*time.Second, "dead", []int64{bad})
+	w.untilStatus(patience, "dead", []int64{bad})
 	f := w.rest(30 * time.Second)
 	if n := len(f.runsOf([]int64{bad})); n != 2 {
 		t.Errorf("the redriven job ran %d times, want 2", n)
@@ -200,9 +200,9 @@ func TestCLI_SecretsStaySecret(t *testing.T) {
 	}
 	serve := w.start("serve", files, program("rookery"), "serve", "--http", "127.0.0.1:0")
 	worker := w.start("worker --exec", files, program("rookery"), "worker", "--queue", queue, "--exec", "env >&2; exit 1")
-	serve.says(30*time.Second, "listening on")
+	serve.says(patience, "listening on")
 	try(0, files, "enqueue", "--queue", queue, "--max-attempts", "1")
-	w.until(30*time.Second, "the program to fail", `SELECT EXISTS (SELECT FROM outbox.jobs WHERE status = 'dead')`)
+	w.until(patience, "the program to fail", `SELECT EXISTS (SELECT FROM outbox.jobs WHERE status = 'dead')`)
 	try(0, files, "jobs", "get", "1")
 	try(0, files, "queues")
 	try(0, files, "doctor") // warnings only

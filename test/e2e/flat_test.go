@@ -24,7 +24,7 @@ func TestFlat_OverReconnects(t *testing.T) {
 	}
 	w := newWorld(t, worldOptions{lease: 15 * time.Second})
 	relay, worker := w.relay(), w.worker(20)
-	w.untilStatus(30*time.Second, "completed", w.insert(500, `{}`))
+	w.untilStatus(patience, "completed", w.insert(500, `{}`))
 	had := worker.usage()
 	for i := range cuts {
 		w.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'rookery%'`)
@@ -37,14 +37,14 @@ func TestFlat_OverReconnects(t *testing.T) {
 			w.insert(20, `{}`)
 		}
 		if i%50 == 49 {
-			w.untilStatus(time.Minute, "completed", w.committed)
+			w.untilStatus(patience, "completed", w.committed)
 		}
 		began := time.Now()
-		devtest.Until(t, time.Minute, "a moment to reconnect", func() (bool, error) { return time.Since(began) > 50*time.Millisecond, nil })
+		devtest.Until(t, patience, "a moment to reconnect", func() (bool, error) { return time.Since(began) > 50*time.Millisecond, nil })
 	}
-	w.untilStatus(time.Minute, "completed", w.committed)
+	w.untilStatus(patience, "completed", w.committed)
 	var has usage
-	devtest.Until(t, time.Minute, "the worker to have what it had", func() (bool, error) {
+	devtest.Until(t, patience, "the worker to have what it had", func() (bool, error) {
 		has = worker.usage()
 		return has.goroutines <= had.goroutines+10 && has.files <= had.files+10, nil
 	})
@@ -55,7 +55,7 @@ func TestFlat_OverReconnects(t *testing.T) {
 	if relay.ended() || worker.ended() {
 		t.Error("a process has ended")
 	}
-	w.verify(90*time.Second, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // usage is what a process has at a moment.

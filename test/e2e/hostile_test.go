@@ -47,7 +47,7 @@ func TestHostile_NamesOnTheWholeWay(t *testing.T) {
 	worker := w.rookery("worker --queue odd", "ROOKERY_LOG_LEVEL=debug")
 	worker.kill() // it has no program
 	w.start("worker --exec", append(w.env("worker"), "ROOKERY_LOG_LEVEL=debug"), program("rookery"), "worker", "--queue", "odd", "--exec", `printf '%s' "$ROOKERY_JOB_KIND" >&2; exit 65`)
-	w.until(time.Minute, "all to be discarded", `SELECT count(*) = $1 FROM outbox.jobs WHERE status = 'dead'`, len(hostileNames))
+	w.until(patience, "all to be discarded", `SELECT count(*) = $1 FROM outbox.jobs WHERE status = 'dead'`, len(hostileNames))
 	for i, name := range hostileNames {
 		if n := w.count(`SELECT count(*) FROM outbox.jobs WHERE kind = $1 AND last_error LIKE '%' || $2`, name, strings.TrimSpace(name)); n != 1 {
 			t.Errorf("kind %d, %q, did not reach its program and come back as it was", i, name)

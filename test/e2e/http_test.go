@@ -57,7 +57,7 @@ func (w *world) serve(env ...string) (p *process, base string) {
 func (w *world) serveOf(binary string, env ...string) (p *process, base string) {
 	w.t.Helper()
 	p = w.start(filepath.Base(filepath.Dir(binary))+" serve", w.env("serve", env...), binary, "serve", "--http", "127.0.0.1:0")
-	p.says(30*time.Second, "rookery: listening on ")
+	p.says(patience, "rookery: listening on ")
 	_, rest, _ := strings.Cut(p.err.String(), "rookery: listening on ")
 	return p, strings.Fields(rest)[0]
 }
@@ -104,7 +104,7 @@ func TestHTTP_JobsBatchesAndTheExpressLane(t *testing.T) {
 	_, base := w.serve()
 	w.worker(10)
 	plain := w.post(base, job(`"payload": {}`))
-	w.untilStatus(30*time.Second, "completed", []int64{plain.ID})
+	w.untilStatus(patience, "completed", []int64{plain.ID})
 
 	status, text := call(t, http.MethodPost, base+"/v1/jobs/batch", `{"jobs": [`+job(`"payload": {}`)+`,`+job(`"priority": 300`)+`]}`)
 	var batch struct{ Jobs []document }
@@ -114,21 +114,21 @@ func TestHTTP_JobsBatchesAndTheExpressLane(t *testing.T) {
 	w.committed = append(w.committed, batch.Jobs[0].ID, batch.Jobs[1].ID)
 
 	// The lane agrees once the relay knows the queue's depth.
-	devtest.Until(t, 30*time.Second, "the express lane", func() (bool, error) {
+	devtest.Until(t, patience, "the express lane", func() (bool, error) {
 		return w.post(base, job(`"priority": 10`)).Status == "dispatched", nil
 	})
 
 	file, open := w.step()
 	held := w.post(base, job(`"payload": `+waiting(file)))
 	var d document
-	devtest.Until(t, 30*time.Second, "the live status to be leased", func() (bool, error) {
+	devtest.Until(t, patience, "the live status to be leased", func() (bool, error) {
 		d = document{}
 		decode(t, get(t, base+"/v1/jobs/"+strconv.FormatInt(held.ID, 10)), &d)
 		return d.Live != nil && d.Live.State == "leased", nil
 	})
 	open()
 	bad := w.post(base, job(`"payload": {"do": "fail"}, "max_attempts": 1`))
-	w.untilStatus(30*time.Second, "dead", []int64{bad.ID})
+	w.untilStatus(patience, "dead", []int64{bad.ID})
 	d = document{}
 	decode(t, get(t, base+"/v1/jobs/"+strconv.FormatInt(bad.ID, 10)), &d)
 	if d.Status != "dead" || len(d.Attempts) != 1 || !strings.Contains(string(d.Attempts[0].Error), "told to fail") {
@@ -140,7 +140,7 @@ func TestHTTP_JobsBatchesAndTheExpressLane(t *testing.T) {
 	if text := get(t, base+"/metrics"); !strings.Contains(text, "rookery_relay_batches_total") {
 		t.Error("GET /metrics has no relay metrics")
 	}
-	w.verify(30*time.Second, allowance{status: map[int64]string{bad.ID: "dead"}})
+	w.verify(patience, allowance{status: map[int64]string{bad.ID: "dead"}})
 }
 
 func TestHTTP_RefusesBadInput(t *testing.T) {
@@ -182,15 +182,15 @@ func TestHTTP_EnqueuesWithoutRedis(t *testing.T) {
 	w := newWorld(t, worldOptions{lease: 15 * time.Second})
 	_, base := w.serve()
 	worker := w.rookery("worker --http 127.0.0.1:0 --queue other --exec /bin/true")
-	worker.says(30*time.Second, "http api listens")
+	worker.says(patience, "http api listens")
 	w.worker(10)
-	w.untilStatus(30*time.Second, "completed", []int64{w.post(base, job(`"payload": {}`)).ID})
+	w.untilStatus(patience, "completed", []int64{w.post(base, job(`"payload": {}`)).ID})
 	if err := w.redis.Signal(kill); err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(worker.err.String(), "http api listens\" addr=")
 	window := "http://" + strings.Fields(rest)[0]
-	devtest.Until(t, 30*time.Second, "the worker to say how it goes on", func() (bool, error) {
+	devtest.Until(t, patience, "the worker to say how it goes on", func() (bool, error) {
 		status, text := call(t, http.MethodGet, window+"/readyz", "")
 		return status == http.StatusOK && strings.Contains(text, `"state":"degraded"`) && strings.Contains(text, "jobs of 1 queues taken from it"), nil
 	})
@@ -204,7 +204,7 @@ func TestHTTP_EnqueuesWithoutRedis(t *testing.T) {
 	if err := w.redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }
 
 func TestHTTP_PostgresAwayIs503(t *testing.T) {
@@ -218,7 +218,7 @@ func TestHTTP_PostgresAwayIs503(t *testing.T) {
 	if err := server.Signal(syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
-	devtest.Until(t, time.Minute, "503 with Retry-After", func() (bool, error) {
+	devtest.Until(t, patience, "503 with Retry-After", func() (bool, error) {
 		status, header, text := request(t, http.MethodPost, base+"/v1/jobs", job(`"payload": {}`))
 		if status == http.StatusCreated {
 			return false, nil // not down yet
@@ -228,19 +228,19 @@ func TestHTTP_PostgresAwayIs503(t *testing.T) {
 		}
 		return true, nil
 	})
-	devtest.Until(t, 30*time.Second, "readyz to say so", func() (bool, error) {
+	devtest.Until(t, patience, "readyz to say so", func() (bool, error) {
 		status, _ := call(t, http.MethodGet, base+"/readyz", "")
 		return status == http.StatusServiceUnavailable, nil
 	})
 	if err := server.Restart(t.Context(), "fast"); err != nil {
 		t.Fatal(err)
 	}
-	devtest.Until(t, time.Minute, "Postgres to be used again", func() (bool, error) {
+	devtest.Until(t, patience, "Postgres to be used again", func() (bool, error) {
 		status, _ := call(t, http.MethodPost, base+"/v1/jobs", job(`"payload": {}`))
 		return status == http.StatusCreated, nil
 	})
 	w.worker(10)
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }
 
 func TestHTTP_Keys(t *testing.T) {

@@ -48,7 +48,7 @@ func TestKeys_OnTheWholeWay(t *testing.T) {
 		}
 	}
 	w.mustCLI("keys", "revoke", id)
-	devtest.Until(t, 30*time.Second, "the revoked key to be refused", func() (bool, error) {
+	devtest.Until(t, patience, "the revoked key to be refused", func() (bool, error) {
 		status, text := call(t, http.MethodPost, base+"/v1/jobs", job(`"payload": {}`), asWriter...)
 		if status == http.StatusCreated {
 			var d document
@@ -100,7 +100,7 @@ func TestIdempotencyKey_SurvivesACrash(t *testing.T) {
 		_ = res.Body.Close()
 		t.Fatalf("the first answer = %d, want none", res.StatusCode)
 	}
-	first.waitKilled(time.Minute)
+	first.waitKilled(patience)
 	if n := w.count(`SELECT count(*) FROM outbox.jobs`); n != 2 {
 		t.Fatalf("%d jobs after the crash, want the 2 that were committed", n)
 	}
@@ -115,5 +115,5 @@ func TestIdempotencyKey_SurvivesACrash(t *testing.T) {
 		t.Errorf("another body under the key = %d %s, want 422", status, text)
 	}
 	w.worker(5)
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }

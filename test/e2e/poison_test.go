@@ -21,7 +21,7 @@ func TestPoison_IsIsolatedAndBuried(t *testing.T) {
 	w.insert(200, `{"do": "sleep", "ms": 20}`)
 	worker := w.worker(slots)
 	killed := map[int]bool{} // pids
-	devtest.Until(t, 2*time.Minute, "the poison pill to be dead", func() (bool, error) {
+	devtest.Until(t, patience, "the poison pill to be dead", func() (bool, error) {
 		if worker.ended() {
 			killed[worker.pid()] = true
 			worker = w.worker(slots)

@@ -84,7 +84,7 @@ func TestPooler_TransactionMode(t *testing.T) {
 		}
 	}
 	posting.Wait()
-	w.until(time.Minute, "100 jobs to be completed", `SELECT count(*) = 100 FROM outbox.jobs WHERE status = 'completed'`)
+	w.until(patience, "100 jobs to be completed", `SELECT count(*) = 100 FROM outbox.jobs WHERE status = 'completed'`)
 
 	status, text := call(t, http.MethodGet, base+"/v1/queues", "")
 	if status != http.StatusOK || !strings.Contains(text, queue) {

@@ -22,15 +22,15 @@ func TestPostgres_CrashesAndRecovers(t *testing.T) {
 	p := produce(t, w.inserts, 4, 5*time.Millisecond, `{"do": "sleep", "ms": 5}`)
 	for round := range 2 {
 		want := (round + 1) * 300
-		devtest.Until(t, 30*time.Second, "producers", func() (bool, error) { return p.count() >= want, nil })
+		devtest.Until(t, patience, "producers", func() (bool, error) { return p.count() >= want, nil })
 		if err := server.Restart(t.Context(), "immediate"); err != nil {
 			t.Fatal(err)
 		}
 		had := p.count()
-		devtest.Until(t, 30*time.Second, "producers after the crash", func() (bool, error) { return p.count() >= had+100, nil })
+		devtest.Until(t, patience, "producers after the crash", func() (bool, error) { return p.count() >= had+100, nil })
 	}
 	p.stop(w)
-	f := w.rest(time.Minute)
+	f := w.rest(patience)
 	problems, reruns := check(f, allowance{})
 	for _, p := range problems {
 		t.Error(p)

@@ -29,7 +29,7 @@ func TestPull_ServerKilled(t *testing.T) {
 	early, caught := quick.leaseAll(t, one, 20, "1m"), late.leaseAll(t, one, 20, "1m")
 	w.insert(300, `{}`)
 	stop := others.working(t, 4, one, two)
-	devtest.Until(t, 30*time.Second, "50 acks", func() (bool, error) { return others.count("ok") >= 50, nil })
+	devtest.Until(t, patience, "50 acks", func() (bool, error) { return others.count("ok") >= 50, nil })
 	doomed.kill()
 	for _, l := range early {
 		if a, err := quick.ack(t.Context(), two, l); err != nil || a.code != http.StatusOK && a.Code != "lease_lost" {
@@ -43,13 +43,13 @@ func TestPull_ServerKilled(t *testing.T) {
 	for i, l := range caught {
 		ids[i] = l.ID
 	}
-	w.untilStatus(time.Minute, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	for _, l := range caught {
 		if a, err := late.ack(t.Context(), two, l); err != nil || a.code != http.StatusConflict || a.Code != "lease_lost" {
 			t.Errorf("late ack = %d %s, %v, want 409 lease_lost", a.code, a.Code, err)
 		}
 	}
-	f := w.verifyPulled(time.Minute, allowance{reruns: len(early) + len(caught) + 4*5}, quick, late, others)
+	f := w.verifyPulled(patience, allowance{reruns: len(early) + len(caught) + 4*5}, quick, late, others)
 	stop()
 	for _, id := range ids {
 		if j := f.jobs[id]; j.Losses != 1 || j.Failures != 0 || j.Attempts != 2 {
@@ -90,12 +90,12 @@ func TestPull_ExtendedAfterItsServersEnd(t *testing.T) {
 			beat(two)
 			doomed.wait(time.Minute)
 			gone := time.Now()
-			devtest.Until(t, time.Minute, "a lease to pass, which only the other can have renewed", func() (bool, error) {
+			devtest.Until(t, patience, "a lease to pass, which only the other can have renewed", func() (bool, error) {
 				beat(two)
 				return time.Since(gone) > w.lease+3*time.Second, nil
 			})
 			p.ackMany(t, two, held)
-			w.wantNoLosses(w.verifyPulled(time.Minute, allowance{}, p))
+			w.wantNoLosses(w.verifyPulled(patience, allowance{}, p))
 		})
 	}
 }
@@ -119,7 +119,7 @@ func TestPull_ClientVanishes(t *testing.T) {
 		keys = append(keys, fmt.Sprintf(`{"lease_id": %q, "lease_token": %q}`, l.LeaseID, l.LeaseToken))
 	}
 	stop := others.working(t, 2, base)
-	devtest.Until(t, time.Minute, "what was leased to run again", func() (bool, error) {
+	devtest.Until(t, patience, "what was leased to run again", func() (bool, error) {
 		a, err := beats.ask(t.Context(), base+"/v1/workers/w/heartbeat", `{"leases": [`+strings.Join(keys, ",")+`]}`)
 		if err != nil || a.code != http.StatusOK || len(a.Lost)+len(a.Cancelled)+len(a.Elsewhere) > 0 {
 			t.Fatalf("heartbeat = %+v, %v", a, err)
@@ -136,7 +136,7 @@ func TestPull_ClientVanishes(t *testing.T) {
 			t.Errorf("ack after heartbeats = %d %s, %v, want completed", a.code, a.Code, err)
 		}
 	}
-	f := w.verifyPulled(time.Minute, allowance{reruns: len(caught)}, gone, beats, others)
+	f := w.verifyPulled(patience, allowance{reruns: len(caught)}, gone, beats, others)
 	stop()
 	for _, id := range ids {
 		if j := f.jobs[id]; j.Losses != 1 || j.Failures != 0 || j.Attempts != 2 {
@@ -157,18 +157,18 @@ func TestPull_RedisFlushed(t *testing.T) {
 	caught := held.leaseAll(t, base, 30, "5m")
 	w.insert(300, `{}`)
 	stop := others.working(t, 3, base)
-	devtest.Until(t, 30*time.Second, "50 acks", func() (bool, error) { return others.count("ok") >= 50, nil })
+	devtest.Until(t, patience, "50 acks", func() (bool, error) { return others.count("ok") >= 50, nil })
 	w.flush()
 	flushed := time.Now()
 	w.insert(100, `{}`)
-	w.until(time.Minute, "all but what is leased", `SELECT count(*) = $1 FROM outbox.jobs WHERE status <> 'completed'`, len(caught))
-	devtest.Until(t, time.Minute, "a lease to pass", func() (bool, error) { return time.Since(flushed) > 2*w.lease, nil })
+	w.until(patience, "all but what is leased", `SELECT count(*) = $1 FROM outbox.jobs WHERE status <> 'completed'`, len(caught))
+	devtest.Until(t, patience, "a lease to pass", func() (bool, error) { return time.Since(flushed) > 2*w.lease, nil })
 	for _, l := range caught {
 		if a, err := held.ack(t.Context(), base, l); err != nil || a.Status != "completed" {
 			t.Errorf("ack after FLUSHALL = %d %s, %v, want completed", a.code, a.Code, err)
 		}
 	}
-	f := w.verifyPulled(time.Minute, allowance{}, held, others)
+	f := w.verifyPulled(patience, allowance{}, held, others)
 	stop()
 	w.wantNoLosses(f)
 }
@@ -189,17 +189,17 @@ func TestPull_RedisAway(t *testing.T) {
 	held.ackMany(t, base, caught[:10])
 	fresh := w.insert(50, `{}`)
 	stop := others.working(t, 2, base)
-	w.untilStatus(time.Minute, "completed", fresh)
+	w.untilStatus(patience, "completed", fresh)
 	// Longer than a lease, so that only Postgres can have renewed the others.
 	gone := time.Now()
-	devtest.Until(t, time.Minute, "a lease to pass", func() (bool, error) { return time.Since(gone) > w.lease+5*time.Second, nil })
+	devtest.Until(t, patience, "a lease to pass", func() (bool, error) { return time.Since(gone) > w.lease+5*time.Second, nil })
 	held.ackMany(t, base, caught[10:20])
 	if err := w.redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.untilStatus(time.Minute, "completed", w.insert(50, `{}`))
+	w.untilStatus(patience, "completed", w.insert(50, `{}`))
 	held.ackMany(t, base, caught[20:])
-	f := w.verifyPulled(90*time.Second, allowance{}, held, others)
+	f := w.verifyPulled(patience, allowance{}, held, others)
 	stop()
 	w.wantNoLosses(f)
 }
@@ -216,7 +216,7 @@ func TestPull_ClientsHangUp(t *testing.T) {
 	ended := func(outcome string) float64 {
 		return server.served(base, "rookery_pull_leases_ended_total", `outcome="`+outcome+`"`)
 	}
-	devtest.Until(t, time.Minute, "jobs that nobody has seen", func() (bool, error) {
+	devtest.Until(t, patience, "jobs that nobody has seen", func() (bool, error) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		var gone atomic.Int32
@@ -226,7 +226,7 @@ func TestPull_ClientsHangUp(t *testing.T) {
 				gone.Add(1)
 			})
 		}
-		devtest.Until(t, 30*time.Second, "all to wait, or to have got what came back", func() (bool, error) {
+		devtest.Until(t, patience, "all to wait, or to have got what came back", func() (bool, error) {
 			return server.served(base, "rookery_pull_waiters", "")+float64(gone.Load()) >= some, nil
 		})
 		w.insert(some, `{}`)
@@ -237,7 +237,7 @@ func TestPull_ClientsHangUp(t *testing.T) {
 		return ended("unseen") >= 5, nil
 	})
 	stop := others.working(t, 2, base)
-	f := w.verifyPulled(time.Minute, allowance{reruns: len(w.committed)}, ghosts, others)
+	f := w.verifyPulled(patience, allowance{reruns: len(w.committed)}, ghosts, others)
 	stop()
 	losses := 0
 	for id, j := range f.jobs {
@@ -265,7 +265,7 @@ func TestPull_Caps(t *testing.T) {
 	for range waiters {
 		all.Go(func() { _, _ = p.lease(ctx, base, 1, "30s", "10s") })
 	}
-	devtest.Until(t, 30*time.Second, "all to wait", func() (bool, error) {
+	devtest.Until(t, patience, "all to wait", func() (bool, error) {
 		return server.served(base, "rookery_pull_waiters", "") == waiters, nil
 	})
 	if a, err := p.lease(t.Context(), base, 1, "1s", "10s"); err != nil || a.code != http.StatusTooManyRequests || a.Code != "too_many_waiters" || a.header.Get("Retry-After") == "" {
@@ -273,7 +273,7 @@ func TestPull_Caps(t *testing.T) {
 	}
 	hangUp()
 	all.Wait()
-	devtest.Until(t, 30*time.Second, "none to wait", func() (bool, error) {
+	devtest.Until(t, patience, "none to wait", func() (bool, error) {
 		return server.served(base, "rookery_pull_waiters", "") == 0, nil
 	})
 
@@ -287,7 +287,7 @@ func TestPull_Caps(t *testing.T) {
 	}
 	last := p.leaseAll(t, base, 1, "10s")
 	p.ackMany(t, base, last)
-	w.wantNoLosses(w.verifyPulled(time.Minute, allowance{}, p))
+	w.wantNoLosses(w.verifyPulled(patience, allowance{}, p))
 }
 
 // A server that is told to end answers those who wait, and takes the acks of those who
@@ -308,7 +308,7 @@ func TestPull_ServerStops(t *testing.T) {
 		}
 		waited <- a
 	}()
-	devtest.Until(t, 30*time.Second, "one to wait", func() (bool, error) {
+	devtest.Until(t, patience, "one to wait", func() (bool, error) {
 		return server.served(base, "rookery_pull_waiters", "") == 1, nil
 	})
 	server.signal(syscall.SIGTERM)
@@ -321,7 +321,7 @@ func TestPull_ServerStops(t *testing.T) {
 	}
 	_, base = w.serve()
 	stop := others.working(t, 2, base)
-	f := w.verifyPulled(time.Minute, allowance{}, p, others) // idle ran nothing
+	f := w.verifyPulled(patience, allowance{}, p, others) // idle ran nothing
 	stop()
 	w.wantNoLosses(f)
 	for _, l := range left {

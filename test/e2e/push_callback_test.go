@@ -33,7 +33,7 @@ func (w *world) promises(timeout string) (env []string, base string, push *proce
 	seen := 0
 	return env, base, push, func(attempt int) (i invitation) {
 		w.t.Helper()
-		devtest.Until(w.t, time.Minute, "the job to arrive", func() (bool, error) { return len(k.ids()) > seen, nil })
+		devtest.Until(w.t, patience, "the job to arrive", func() (bool, error) { return len(k.ids()) > seen, nil })
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if err := json.Unmarshal([]byte(k.body[seen]), &i); err != nil {
@@ -73,7 +73,7 @@ func TestPushCallback_Settles(t *testing.T) {
 	ids := w.insert(1, `{}`)
 	one := next(1)
 	// Open for longer than a lease: the worker renews it.
-	w.until(30*time.Second, "the attempt to be open for two leases", `SELECT status = 'running' AND started_at < now() - interval '6 seconds' FROM outbox.jobs WHERE id = $1`, ids[0])
+	w.until(patience, "the attempt to be open for two leases", `SELECT status = 'running' AND started_at < now() - interval '6 seconds' FROM outbox.jobs WHERE id = $1`, ids[0])
 	if got := push.metric("rookery_push_open", ""); got != 1 {
 		t.Errorf("rookery_push_open is %g, want 1", got)
 	}
@@ -87,9 +87,9 @@ func TestPushCallback_Settles(t *testing.T) {
 	if got := again.says(t, "complete", `{}`); got != http.StatusOK {
 		t.Errorf("complete = %d, want 200", got)
 	}
-	w.untilStatus(30*time.Second, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	for outcome, want := range map[string]float64{"completed": 1, "failed": 1, "stale": 0} {
-		devtest.Until(t, 30*time.Second, outcome+" to be counted", func() (bool, error) {
+		devtest.Until(t, patience, outcome+" to be counted", func() (bool, error) {
 			return push.metric("rookery_worker_attempts_total", `outcome="`+outcome+`"`) == want, nil
 		})
 	}
@@ -107,7 +107,7 @@ func TestPushCallback_NeverComes(t *testing.T) {
 	_, _, _, next := w.promises("8s")
 	ids := w.ids(`INSERT INTO outbox.jobs (queue_name, max_attempts) VALUES ($1, 2) RETURNING id`, queue)
 	one := next(1)
-	w.until(time.Minute, "the attempt to fail", `SELECT failure_count = 1 AND last_error LIKE '%call back%' FROM outbox.jobs WHERE id = $1`, ids[0])
+	w.until(patience, "the attempt to fail", `SELECT failure_count = 1 AND last_error LIKE '%call back%' FROM outbox.jobs WHERE id = $1`, ids[0])
 	for _, verb := range []string{"complete", "extend"} {
 		if got := one.says(t, verb, map[string]string{"complete": `{}`, "extend": `{"lease":"10s"}`}[verb]); got != http.StatusConflict {
 			t.Errorf("%s of an attempt that is over = %d, want 409", verb, got)
@@ -117,11 +117,11 @@ func TestPushCallback_NeverComes(t *testing.T) {
 	if got := again.says(t, "extend", `{"lease":"1h"}`); got != http.StatusOK {
 		t.Errorf("extend = %d, want 200", got)
 	}
-	w.until(time.Minute, "the attempt to outlive its timeout", `SELECT status = 'running' AND started_at < now() - interval '10 seconds' FROM outbox.jobs WHERE id = $1`, ids[0])
+	w.until(patience, "the attempt to outlive its timeout", `SELECT status = 'running' AND started_at < now() - interval '10 seconds' FROM outbox.jobs WHERE id = $1`, ids[0])
 	if got := again.says(t, "complete", ""); got != http.StatusOK {
 		t.Errorf("complete after the timeout, extended = %d, want 200", got)
 	}
-	w.untilStatus(30*time.Second, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	w.rest(30 * time.Second)
 }
 
@@ -133,7 +133,7 @@ func TestPushCallback_WorkerKilled(t *testing.T) {
 	env, _, push, next := w.promises("10m")
 	ids := w.insert(1, `{}`)
 	one := next(1)
-	devtest.Until(t, 30*time.Second, "the attempt to be open", func() (bool, error) { return push.metric("rookery_push_open", "") == 1, nil })
+	devtest.Until(t, patience, "the attempt to be open", func() (bool, error) { return push.metric("rookery_push_open", "") == 1, nil })
 	push.kill()
 	w.rookery("push", env...)
 	again := next(2)
@@ -145,7 +145,7 @@ func TestPushCallback_WorkerKilled(t *testing.T) {
 	if got := again.says(t, "complete", `{}`); got != http.StatusOK {
 		t.Errorf("complete = %d, want 200", got)
 	}
-	w.untilStatus(30*time.Second, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	f := w.rest(30 * time.Second)
 	if j := f.jobs[ids[0]]; j.Attempts != 2 || j.Failures != 0 || j.Losses != 1 {
 		t.Errorf("the job has attempt_count %d, failure_count %d, lost_count %d, want 2, 0, 1", j.Attempts, j.Failures, j.Losses)
@@ -161,19 +161,19 @@ func TestPushCallback_RedisAway(t *testing.T) {
 	_, _, push, next := w.promises("10m")
 	ids := w.insert(1, `{}`)
 	one := next(1)
-	devtest.Until(t, 30*time.Second, "the attempt to be open", func() (bool, error) { return push.metric("rookery_push_open", "") == 1, nil })
+	devtest.Until(t, patience, "the attempt to be open", func() (bool, error) { return push.metric("rookery_push_open", "") == 1, nil })
 	fence := w.count(`SELECT dispatch_id FROM outbox.jobs WHERE id = $1`, ids[0])
 	if err := w.redis.Signal(os.Kill); err != nil {
 		t.Fatal(err)
 	}
-	w.until(time.Minute, "the attempt to be held in Postgres", `SELECT dispatch_id <> $2 AND status = 'running' FROM outbox.jobs WHERE id = $1`, ids[0], fence)
-	devtest.Until(t, 30*time.Second, "the callback to be taken", func() (bool, error) {
+	w.until(patience, "the attempt to be held in Postgres", `SELECT dispatch_id <> $2 AND status = 'running' FROM outbox.jobs WHERE id = $1`, ids[0], fence)
+	devtest.Until(t, patience, "the callback to be taken", func() (bool, error) {
 		got := one.says(t, "complete", `{}`)
 		if got != http.StatusOK && got != http.StatusServiceUnavailable {
 			return false, fmt.Errorf("complete = %d, want 200, or 503 until the worker has told its fence", got)
 		}
 		return got == http.StatusOK, nil
 	})
-	w.untilStatus(30*time.Second, "completed", ids)
-	devtest.Until(t, 30*time.Second, "the worker to hear of it", func() (bool, error) { return push.metric("rookery_push_open", "") == 0, nil })
+	w.untilStatus(patience, "completed", ids)
+	devtest.Until(t, patience, "the worker to hear of it", func() (bool, error) { return push.metric("rookery_push_open", "") == 0, nil })
 }

@@ -58,12 +58,12 @@ func TestPush_LimitsOverAllProcesses(t *testing.T) {
 		push = append(push, w.rookery("push --http 127.0.0.1:0", env...))
 	}
 	key := fmt.Sprintf("queue:{%s}:pushers", queue)
-	devtest.Until(t, 30*time.Second, "three push workers to know each other", func() (bool, error) {
+	devtest.Until(t, patience, "three push workers to know each other", func() (bool, error) {
 		n, err := w.rdb.ZCard(t.Context(), key).Result()
 		return n == 3, err
 	})
 	ids := w.insert(30, `{}`)
-	devtest.Until(t, 30*time.Second, "each worker to hold jobs beyond what may leave", func() (bool, error) {
+	devtest.Until(t, patience, "each worker to hold jobs beyond what may leave", func() (bool, error) {
 		now, _ := b.counts()
 		held := 0.0
 		for _, p := range push {
@@ -74,7 +74,7 @@ func TestPush_LimitsOverAllProcesses(t *testing.T) {
 	for range 10 { // each that ends lets another leave
 		b.free <- struct{}{}
 	}
-	devtest.Until(t, 30*time.Second, "the places to be taken again", func() (bool, error) {
+	devtest.Until(t, patience, "the places to be taken again", func() (bool, error) {
 		now, _ := b.counts()
 		return now == 3, nil
 	})
@@ -84,12 +84,12 @@ func TestPush_LimitsOverAllProcesses(t *testing.T) {
 	for _, p := range push[:2] {
 		p.kill() // their requests are still at the receiver, as far as Redis knows, for 15 s
 	}
-	devtest.Until(t, time.Minute, "the one that is left to have all places", func() (bool, error) {
+	devtest.Until(t, patience, "the one that is left to have all places", func() (bool, error) {
 		now, _ := b.counts()
 		return now == 3 && push[2].metric("rookery_worker_running_jobs", "") == 3, nil
 	})
 	close(b.free)
-	w.untilStatus(time.Minute, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	w.rest(30 * time.Second)
 }
 
@@ -109,20 +109,20 @@ func TestPush_LimitsWithoutRedis(t *testing.T) {
 		push = append(push, p)
 	}
 	for _, p := range push {
-		devtest.Until(t, 30*time.Second, "two push workers to know each other", func() (bool, error) { return p.metric("rookery_push_processes", "") == 2, nil })
+		devtest.Until(t, patience, "two push workers to know each other", func() (bool, error) { return p.metric("rookery_push_processes", "") == 2, nil })
 	}
 	if err := w.redis.Signal(os.Kill); err != nil {
 		t.Fatal(err)
 	}
 	ids := w.insert(20, `{}`)
-	devtest.Until(t, 2*time.Minute, "the shares to be taken", func() (bool, error) {
+	devtest.Until(t, patience, "the shares to be taken", func() (bool, error) {
 		now, _ := b.counts()
 		return now == 4, nil
 	})
 	for range 6 {
 		b.free <- struct{}{}
 	}
-	devtest.Until(t, time.Minute, "the shares to be taken again", func() (bool, error) {
+	devtest.Until(t, patience, "the shares to be taken again", func() (bool, error) {
 		now, _ := b.counts()
 		return now == 4, nil
 	})
@@ -130,5 +130,5 @@ func TestPush_LimitsWithoutRedis(t *testing.T) {
 		t.Errorf("%d requests were under way at once without Redis, want at most 4", most)
 	}
 	close(b.free)
-	w.untilStatus(2*time.Minute, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 }

@@ -89,7 +89,7 @@ func TestPush_Delivers(t *testing.T) {
 	p := w.rookery("push --http 127.0.0.1:0", env...)
 	ids := w.insert(3, `{"to": "a@b.c"}`)
 	secret := w.webhooks(env, "set", queue, "--url", k.URL+"/hook?token=canary")
-	w.untilStatus(30*time.Second, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	verified := func(from int, secrets ...string) {
 		t.Helper()
 		k.mu.Lock()
@@ -111,7 +111,7 @@ func TestPush_Delivers(t *testing.T) {
 	}
 	verified(0, secret)
 	for metric, label := range map[string]string{"rookery_push_requests_total": `code_class="2xx"`, "rookery_worker_attempts_total": `outcome="completed"`} {
-		devtest.Until(t, 30*time.Second, metric+" to be 3", func() (bool, error) { return p.metric(metric, label) == 3, nil })
+		devtest.Until(t, patience, metric+" to be 3", func() (bool, error) { return p.metric(metric, label) == 3, nil })
 	}
 	if out := w.webhooks(env, "test", queue); !strings.HasPrefix(out, "delivered: 200") {
 		t.Errorf("webhooks test prints %q", out)
@@ -121,9 +121,9 @@ func TestPush_Delivers(t *testing.T) {
 	if fresh == secret || !strings.HasPrefix(fresh, "whsec_") {
 		t.Fatalf("webhooks rotate prints %q", fresh)
 	}
-	devtest.Until(t, 30*time.Second, "both secrets to sign", func() (bool, error) {
+	devtest.Until(t, patience, "both secrets to sign", func() (bool, error) {
 		from := len(k.ids())
-		w.untilStatus(30*time.Second, "completed", w.insert(1, `{}`))
+		w.untilStatus(patience, "completed", w.insert(1, `{}`))
 		k.mu.Lock()
 		both := len(strings.Fields(k.got[len(k.got)-1].Header.Get("Webhook-Signature"))) == 2
 		k.mu.Unlock()
@@ -138,7 +138,7 @@ func TestPush_Delivers(t *testing.T) {
 	p.terminate(60 * time.Second)
 
 	serve, _ := w.serve(append(env, "ROOKERY_PUSH=true", "DATABASE_URL="+w.as("rookery_relay", "rookery_worker", "rookery_api"))...)
-	w.untilStatus(30*time.Second, "completed", w.insert(1, `{}`))
+	w.untilStatus(patience, "completed", w.insert(1, `{}`))
 	serve.terminate(60 * time.Second)
 	w.rest(30 * time.Second)
 }
@@ -170,7 +170,7 @@ func TestPush_KilledWhileTheReceiverWorks(t *testing.T) {
 	}
 	p.kill()
 	w.rookery("push", env...)
-	w.untilStatus(60*time.Second, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	got := k.ids()
 	if len(got) != 2 || got[0] != fmt.Sprint(ids[0]) || got[1] != got[0] {
 		t.Errorf("webhook-ids = %v, want that of job %d twice", got, ids[0])
@@ -212,21 +212,21 @@ func TestPush_ReceiversThatHangOrAreGone(t *testing.T) {
 		return w.ids(`INSERT INTO outbox.jobs (queue_name, max_attempts) SELECT $1, 1 FROM generate_series(1, $2) RETURNING id`, queue, n)
 	}
 	hanging, leaving := insert("hanging", 12), insert("leaving", 5)
-	w.untilStatus(60*time.Second, "completed", w.insert(20, `{}`))
-	w.untilStatus(60*time.Second, "dead", hanging)
+	w.untilStatus(patience, "completed", w.insert(20, `{}`))
+	w.untilStatus(patience, "dead", hanging)
 	if n := w.count(`SELECT count(*) FROM outbox.jobs WHERE id = ANY ($1) AND last_error = 'no answer within 1s'`, hanging); n != 12 {
 		t.Errorf("%d of 12 jobs say that there was no answer", n)
 	}
-	w.until(30*time.Second, "the queue to be paused", `SELECT paused FROM outbox.queues WHERE name = 'leaving'`)
+	w.until(patience, "the queue to be paused", `SELECT paused FROM outbox.queues WHERE name = 'leaving'`)
 	if out := w.webhooks(env, "list"); !strings.Contains(out, "receiver answered 410 Gone") {
 		t.Errorf("webhooks list prints\n%s\nwant why it is disabled", out)
 	}
-	w.until(30*time.Second, "the jobs to wait", `SELECT count(*) = 5 FROM outbox.jobs WHERE id = ANY ($1) AND status IN ('queued', 'dispatched') AND failure_count = 0`, leaving)
+	w.until(patience, "the jobs to wait", `SELECT count(*) = 5 FROM outbox.jobs WHERE id = ANY ($1) AND status IN ('queued', 'dispatched') AND failure_count = 0`, leaving)
 	mu.Lock()
 	gone = false
 	mu.Unlock()
 	w.webhooks(env, "set", "leaving", "--url", k.URL+"/gone")
-	w.untilStatus(60*time.Second, "completed", leaving)
+	w.untilStatus(patience, "completed", leaving)
 }
 
 func certificateOf(s *httptest.Server) []byte {

@@ -19,13 +19,13 @@ func TestWorker_Quiet(t *testing.T) {
 	_, base := w.serve()
 	p := w.rookery("worker --queue " + queue + " --concurrency 2 --exec -- sleep 5")
 	held := w.insert(1, `{}`)
-	w.untilStatus(30*time.Second, "running", held)
+	w.untilStatus(patience, "running", held)
 	p.signal(syscall.SIGTSTP)
-	w.until(10*time.Second, "Postgres to know", `SELECT bool_or(quiet) FROM outbox.processes WHERE role = 'worker'`)
+	w.until(patience, "Postgres to know", `SELECT bool_or(quiet) FROM outbox.processes WHERE role = 'worker'`)
 	ids := w.insert(1, `{}`)
-	w.untilStatus(30*time.Second, "dispatched", ids)
-	w.untilStatus(30*time.Second, "completed", held)
-	w.until(30*time.Second, "two beats more", `SELECT max(beat_at) > (SELECT max(finished_at) FROM outbox.jobs) + interval '1500 milliseconds' FROM outbox.processes WHERE role = 'worker'`)
+	w.untilStatus(patience, "dispatched", ids)
+	w.untilStatus(patience, "completed", held)
+	w.until(patience, "two beats more", `SELECT max(beat_at) > (SELECT max(finished_at) FROM outbox.jobs) + interval '1500 milliseconds' FROM outbox.processes WHERE role = 'worker'`)
 	if n := w.count(`SELECT count(*) FROM outbox.jobs WHERE id = ANY ($1) AND status = 'dispatched'`, ids); n != 1 || p.ended() {
 		t.Errorf("of one job %d waits, the worker has ended: %t", n, p.ended())
 	}
@@ -40,16 +40,16 @@ func TestWorker_Quiet(t *testing.T) {
 		t.Errorf("workers list = %s, want it quiet", list)
 	}
 	w.mustCLI("workers", "quiet", id, "--undo")
-	w.untilStatus(30*time.Second, "running", ids)
+	w.untilStatus(patience, "running", ids)
 	if status, body := call(t, http.MethodPost, base+"/v1/workers/"+id+"/quiet", `{"quiet":true}`); status != http.StatusOK {
 		t.Fatalf("quiet = %d %s", status, body)
 	}
-	devtest.Until(t, 10*time.Second, "the worker to be quiet", func() (bool, error) {
+	devtest.Until(t, patience, "the worker to be quiet", func() (bool, error) {
 		return strings.Count(p.err.String(), "worker takes no new jobs") == 2, nil
 	})
 	if code, _, stderr := w.cli("workers", "quiet", "nobody"); code != 3 || !strings.Contains(stderr, "nobody") {
 		t.Errorf("quiet of nobody = %d %s", code, stderr)
 	}
-	w.untilStatus(30*time.Second, "completed", ids)
+	w.untilStatus(patience, "completed", ids)
 	p.terminate(30 * time.Second)
 }

@@ -17,17 +17,17 @@ func TestRedis_Flushed(t *testing.T) {
 	w.worker(8)
 	file, open := w.step()
 	running := w.insert(5, waiting(file))
-	w.untilStarted(30*time.Second, len(running))
-	w.untilStatus(30*time.Second, "completed", w.insert(60, `{}`)) // its acks may be on their way
+	w.untilStarted(patience, len(running))
+	w.untilStatus(patience, "completed", w.insert(60, `{}`)) // its acks may be on their way
 	w.insert(600, `{"do": "sleep", "ms": 5}`)
-	w.untilStarted(30*time.Second, 100)
+	w.untilStarted(patience, 100)
 	w.flush()
 	w.insert(100, `{}`)
-	w.until(time.Minute, "all but the running jobs", `SELECT count(*) = $1 FROM outbox.jobs WHERE status <> 'completed'`, len(running))
+	w.until(patience, "all but the running jobs", `SELECT count(*) = $1 FROM outbox.jobs WHERE status <> 'completed'`, len(running))
 	// Longer than a lease, so that it was renewed in the new epoch.
-	w.until(time.Minute, "a lease to pass", `SELECT max(finished_at) < now() - $1::bigint * interval '1 microsecond' FROM outbox.jobs`, (w.lease + time.Second).Microseconds())
+	w.until(patience, "a lease to pass", `SELECT max(finished_at) < now() - $1::bigint * interval '1 microsecond' FROM outbox.jobs`, (w.lease + time.Second).Microseconds())
 	open()
-	f := w.rest(time.Minute)
+	f := w.rest(patience)
 	problems, _ := check(f, allowance{})
 	for _, p := range problems {
 		t.Error(p)
@@ -68,7 +68,7 @@ func TestRedis_KilledAndBack(t *testing.T) {
 			w.worker(10)
 			w.worker(10)
 			p := produce(t, w.inserts, 2, 10*time.Millisecond, `{"do": "sleep", "ms": 10}`)
-			w.untilStarted(30*time.Second, 200)
+			w.untilStarted(patience, 200)
 			file, open := w.step()
 			w.insert(3, waiting(file))
 			if err := w.redis.Signal(kill); err != nil {
@@ -76,7 +76,7 @@ func TestRedis_KilledAndBack(t *testing.T) {
 			}
 			killed := time.Now()
 			had := p.count()
-			devtest.Until(t, 30*time.Second, "5 s without Redis", func() (bool, error) { return time.Since(killed) > 5*time.Second, nil })
+			devtest.Until(t, patience, "5 s without Redis", func() (bool, error) { return time.Since(killed) > 5*time.Second, nil })
 			if n := p.count() - had; n == 0 {
 				t.Error("producers stood still while Redis was away")
 			}
@@ -84,7 +84,7 @@ func TestRedis_KilledAndBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			w.until(time.Minute, "a job inserted after the restart",
+			w.until(patience, "a job inserted after the restart",
 				`SELECT EXISTS (SELECT FROM outbox.jobs WHERE status = 'completed' AND dispatched_at > $1)`, began)
 			t.Logf("jobs complete again %s after the restart", time.Since(began).Round(time.Millisecond))
 			open()

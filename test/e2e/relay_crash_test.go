@@ -36,7 +36,7 @@ func TestRelay_KilledAtAFailpoint(t *testing.T) {
 				if !beside {
 					w.relay()
 				}
-				w.verify(time.Minute, allowance{})
+				w.verify(patience, allowance{})
 			})
 		}
 	}
@@ -51,7 +51,7 @@ func TestRelay_KilledInTheExpressLane(t *testing.T) {
 	doomed, base := w.serve("ROOKERY_FAILPOINT=relay.after_express:5")
 	w.worker(10)
 	w.post(base, job(`"payload": {}`)) // makes the queue known
-	devtest.Until(t, 30*time.Second, "the API to die", func() (bool, error) {
+	devtest.Until(t, patience, "the API to die", func() (bool, error) {
 		res, err := http.Post(base+"/v1/jobs", "application/json", strings.NewReader(job(`"priority": 10`)))
 		if err != nil {
 			return true, nil
@@ -63,7 +63,7 @@ func TestRelay_KilledInTheExpressLane(t *testing.T) {
 		t.Error("no urgent job was left behind: it proves nothing")
 	}
 	w.relay()
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // A relay that is frozen between claim and record thaws after another has pushed
@@ -80,10 +80,10 @@ func TestRelay_FrozenAndThawed(t *testing.T) {
 		frozen.signal(stop)
 		w.insert(100, `{}`)
 		// The other one works, and recovers what this one holds after 2 s.
-		w.until(30*time.Second, "all jobs while one relay is frozen", `SELECT NOT EXISTS (SELECT FROM outbox.jobs WHERE status <> 'completed')`)
+		w.until(patience, "all jobs while one relay is frozen", `SELECT NOT EXISTS (SELECT FROM outbox.jobs WHERE status <> 'completed')`)
 		frozen.signal(cont)
 	}
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // The LISTEN session is cut, and so is the notification: the safety poll finds
@@ -94,16 +94,16 @@ func TestRelay_ListenerCut(t *testing.T) {
 	w := newWorld(t, worldOptions{})
 	w.relay()
 	w.worker(10)
-	w.untilStatus(30*time.Second, "completed", w.insert(10, `{}`))
+	w.untilStatus(patience, "completed", w.insert(10, `{}`))
 	for range 5 {
 		if n := w.count(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rookery listener'`); n == 0 {
 			t.Log("no listener at this moment; it is being made again")
 		}
 		began := time.Now()
-		w.untilStatus(30*time.Second, "completed", w.insert(20, `{}`))
+		w.untilStatus(patience, "completed", w.insert(20, `{}`))
 		t.Logf("found and done after %s", time.Since(began).Round(time.Millisecond))
 	}
-	w.verify(30*time.Second, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // A job now and then, more often than the LISTEN session is pinged, must not let
@@ -115,10 +115,10 @@ func TestRelay_ListenerKeepsItsSession(t *testing.T) {
 	w := newWorld(t, worldOptions{})
 	r := w.relay()
 	w.worker(10)
-	w.untilStatus(30*time.Second, "completed", w.insert(1, `{}`))
+	w.untilStatus(patience, "completed", w.insert(1, `{}`))
 	next := time.Now()
 	end := next.Add(5 * time.Second)
-	devtest.Until(t, 30*time.Second, "5 s of sparse jobs", func() (bool, error) {
+	devtest.Until(t, patience, "5 s of sparse jobs", func() (bool, error) {
 		if now := time.Now(); now.After(next) {
 			next = now.Add(150 * time.Millisecond)
 			w.insert(1, `{}`)
@@ -128,5 +128,5 @@ func TestRelay_ListenerKeepsItsSession(t *testing.T) {
 	if strings.Contains(r.err.String(), "listener lost its session") {
 		t.Error("the listener lost its session, and nobody cut it")
 	}
-	w.verify(30*time.Second, allowance{})
+	w.verify(patience, allowance{})
 }

@@ -77,14 +77,14 @@ func secretsStayInside(t *testing.T, format string) {
 		note(http.MethodPost, "/v1/jobs", body, map[bool]int{true: 400, false: 422}[strings.HasSuffix(body, payload)], bearer...)
 	}
 	note(http.MethodPost, "/v1/jobs", marked(``), 401, "Authorization", "Bearer "+wrong)
-	w.until(time.Minute, "all jobs to end", `SELECT count(*) = 5 FROM outbox.jobs WHERE status IN ('completed', 'dead')`)
+	w.until(patience, "all jobs to end", `SELECT count(*) = 5 FROM outbox.jobs WHERE status IN ('completed', 'dead')`)
 
 	// What errors say when servers go away is the likeliest place for a URL.
 	w.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename LIKE 'rookery%'`)
 	if err := w.redis.Signal(kill); err != nil {
 		t.Fatal(err)
 	}
-	devtest.Until(t, time.Minute, "the loss to be noticed", func() (bool, error) { return strings.Contains(serve.err.String()+worker.err.String(), "WARN"), nil })
+	devtest.Until(t, patience, "the loss to be noticed", func() (bool, error) { return strings.Contains(serve.err.String()+worker.err.String(), "WARN"), nil })
 	if err := w.redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func TestShutdown_WorkerDrains(t *testing.T) {
 	w.relay()
 	leaving := w.worker(2)
 	w.insert(2, `{"do": "sleep", "ms": 2000}`)
-	w.untilStarted(30*time.Second, 2)
+	w.untilStarted(patience, 2)
 	w.insert(50, `{}`)
 	leaving.signal(syscall.SIGTERM)
 	began := time.Now()
@@ -29,7 +29,7 @@ func TestShutdown_WorkerDrains(t *testing.T) {
 		t.Errorf("the worker ended with %d", code)
 	}
 	t.Logf("drained after %s", time.Since(began).Round(time.Millisecond))
-	w.verify(10*time.Second, allowance{}) // sooner than a lease
+	w.verify(patience, allowance{}) // sooner than a lease
 	if n := w.count(`SELECT count(*) FROM outbox.jobs WHERE attempt_count <> 1`); n != 0 {
 		t.Errorf("%d jobs were handed out again", n)
 	}
@@ -43,13 +43,13 @@ func TestShutdown_RelaysTakeTurns(t *testing.T) {
 	w.worker(10)
 	for range 3 {
 		r := w.relay()
-		r.says(30*time.Second, "relay started")
+		r.says(patience, "relay started")
 		ids := w.insert(300, `{}`)
-		w.until(30*time.Second, "something to be done", `SELECT count(*) > 0 FROM outbox.jobs WHERE id = ANY ($1) AND status = 'completed'`, ids)
+		w.until(patience, "something to be done", `SELECT count(*) > 0 FROM outbox.jobs WHERE id = ANY ($1) AND status = 'completed'`, ids)
 		r.terminate(30 * time.Second)
 	}
 	w.relay()
-	w.verify(30*time.Second, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // rookery dev shows somebody new the whole way, and leaves nothing behind.
@@ -67,18 +67,18 @@ func TestDev_RunsAJobAndCleansUp(t *testing.T) {
 	}
 	p := start(t, "rookery dev", []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "TMPDIR=" + folder}, program("rookery"), "dev")
 	t.Cleanup(p.kill)
-	p.says(time.Minute, "REDIS_URL=redis://")
-	p.says(time.Minute, "curl -sS")
+	p.says(patience, "REDIS_URL=redis://")
+	p.says(patience, "curl -sS")
 	_, rest, _ := strings.Cut(p.out.String(), "API       ")
 	base := strings.Fields(rest)[0]
-	devtest.Until(t, 30*time.Second, "the API", func() (bool, error) {
+	devtest.Until(t, patience, "the API", func() (bool, error) {
 		status, _ := call(t, http.MethodGet, base+"/readyz", "")
 		return status == http.StatusOK, nil
 	})
 	if status, text := call(t, http.MethodPost, base+"/v1/jobs", `{"queue_name": "default", "payload": {"hello": "world"}}`); status != http.StatusCreated {
 		t.Fatalf("POST = %d %s", status, text)
 	}
-	p.says(30*time.Second, `{"hello": "world"}`)
+	p.says(patience, `{"hello": "world"}`)
 	if len(workingIn(t, folder)) < 2 {
 		t.Error("no servers were found: what follows proves nothing")
 	}

@@ -39,10 +39,10 @@ func TestFlat_OverTime(t *testing.T) {
 		}
 		samples["servers"] = append(samples["servers"], w.connections())
 		next := time.Now().Add(max(200*time.Millisecond, d/1000))
-		devtest.Until(t, time.Minute, "the next sample", func() (bool, error) { return time.Now().After(next), nil })
+		devtest.Until(t, patience, "the next sample", func() (bool, error) { return time.Now().After(next), nil })
 	}
 	load.stop(w)
-	w.untilStatus(time.Minute, "completed", w.committed)
+	w.untilStatus(patience, "completed", w.committed)
 	for name, all := range samples {
 		n := len(all) / 4
 		early, late := median(all[n:2*n]), median(all[len(all)-n:])
@@ -57,7 +57,7 @@ func TestFlat_OverTime(t *testing.T) {
 			t.Errorf("%s has ended", name)
 		}
 	}
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // connections are those of everybody to Postgres and Redis, as files, and the bytes of

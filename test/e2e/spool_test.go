@@ -52,7 +52,7 @@ func postTo(t *testing.T, base, body string, header ...string) (status int, id i
 // the ids of those that Postgres took.
 func spoolUntil(t *testing.T, base string, n int, body string) (spooled []string, inserted []int64) {
 	t.Helper()
-	devtest.Until(t, time.Minute, fmt.Sprintf("%d spooled jobs", n), func() (bool, error) {
+	devtest.Until(t, patience, fmt.Sprintf("%d spooled jobs", n), func() (bool, error) {
 		for {
 			switch status, id, spoolID := postTo(t, base, body); status {
 			case http.StatusCreated:
@@ -89,7 +89,7 @@ func spoolState(t *testing.T, base, id string) (state string, jobs []int64) {
 func (w *world) wantInserted(base string, spooled []string, each int) {
 	w.t.Helper()
 	for _, id := range spooled {
-		devtest.Until(w.t, time.Minute, "spool id "+id+" to be inserted", func() (bool, error) {
+		devtest.Until(w.t, patience, "spool id "+id+" to be inserted", func() (bool, error) {
 			state, jobs := spoolState(w.t, base, id)
 			if state != "inserted" {
 				return false, nil
@@ -115,7 +115,7 @@ func (w *world) wantJobs(refused int64) {
 	if n := w.count(`SELECT count(*) FROM outbox.jobs`); n != int64(len(w.committed)) {
 		w.t.Errorf("%d jobs in Postgres, want the %d that were promised", n, len(w.committed))
 	}
-	devtest.Until(w.t, 30*time.Second, "the spool to be empty", func() (bool, error) {
+	devtest.Until(w.t, patience, "the spool to be empty", func() (bool, error) {
 		entries, err := w.rdb.XLen(w.t.Context(), "rookery:{spool}:jobs").Result()
 		if err != nil {
 			return false, err
@@ -142,7 +142,7 @@ func TestSpool_OutlivesPostgresAndTheAPI(t *testing.T) {
 	spooled, inserted := spoolUntil(t, base, 30, job(`"payload": {"do": "sleep", "ms": 1}`))
 	w.committed = append(w.committed, inserted...)
 	status, text := call(t, http.MethodGet, base+"/readyz", "")
-	devtest.Until(t, 30*time.Second, "readyz to say spooling", func() (bool, error) {
+	devtest.Until(t, patience, "readyz to say spooling", func() (bool, error) {
 		status, text = call(t, http.MethodGet, base+"/readyz", "")
 		return status == http.StatusOK && strings.Contains(text, `"name":"postgres","state":"degraded","detail":"spooling`), nil
 	})
@@ -168,7 +168,7 @@ func TestSpool_OutlivesPostgresAndTheAPI(t *testing.T) {
 		t.Errorf("an id that was never given out is %s", state)
 	}
 	w.worker(10)
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // A drainer that is killed between its commit and taking the entries out of Redis,
@@ -199,7 +199,7 @@ func TestSpool_DrainersDieAndCompete(t *testing.T) {
 	if err := server.Restart(t.Context(), "immediate"); err != nil {
 		t.Fatal(err)
 	}
-	first.waitKilled(time.Minute)
+	first.waitKilled(patience)
 	if n := w.count(`SELECT count(*) FROM outbox.spooled`); n == 0 {
 		t.Error("the drainer died before it had committed anything")
 	}
@@ -216,7 +216,7 @@ func TestSpool_DrainersDieAndCompete(t *testing.T) {
 		}
 	}
 	w.worker(10)
-	w.verify(time.Minute, allowance{})
+	w.verify(patience, allowance{})
 }
 
 // The connection is cut at the COMMIT, on either side of it. Without a key nobody
@@ -258,12 +258,12 @@ func TestSpool_CutAtTheCommit(t *testing.T) {
 			}
 			if c.key {
 				w.wantInserted(base, []string{spoolID}, 1)
-				devtest.Until(t, time.Minute, "Postgres to be asked again", func() (bool, error) {
+				devtest.Until(t, patience, "Postgres to be asked again", func() (bool, error) {
 					status, _, _ := postTo(t, base, job(`"kind": "cut-me"`), header...)
 					return status == http.StatusCreated, nil
 				})
 			}
-			devtest.Until(t, 30*time.Second, "the spool to be empty", func() (bool, error) {
+			devtest.Until(t, patience, "the spool to be empty", func() (bool, error) {
 				n, err := w.rdb.XLen(t.Context(), "rookery:{spool}:jobs").Result()
 				return n == 0, err
 			})
@@ -289,7 +289,7 @@ func TestSpool_EveryWayToBeAway(t *testing.T) {
 			w.post(base, job(`"payload": {}`))
 			back := func() {
 				t.Helper()
-				devtest.Until(t, time.Minute, "Postgres to be used again", func() (bool, error) {
+				devtest.Until(t, patience, "Postgres to be used again", func() (bool, error) {
 					status, _, _ := postTo(t, base, job(`"payload": {}`))
 					return status == http.StatusCreated, nil
 				})
@@ -297,7 +297,7 @@ func TestSpool_EveryWayToBeAway(t *testing.T) {
 			for name, away := range map[string]func(on bool){"refusing": line.refuse, "hanging": line.freeze} {
 				away(true)
 				began := time.Now()
-				devtest.Until(t, time.Minute, name, func() (bool, error) {
+				devtest.Until(t, patience, name, func() (bool, error) {
 					status, _, _ := postTo(t, base, job(`"payload": {}`)) // the client gives up after 30 s
 					return status == http.StatusServiceUnavailable && !spools || status == http.StatusAccepted, nil
 				})
@@ -306,7 +306,7 @@ func TestSpool_EveryWayToBeAway(t *testing.T) {
 				if spools {
 					want = http.StatusOK
 				}
-				devtest.Until(t, 30*time.Second, "readyz to say so", func() (bool, error) {
+				devtest.Until(t, patience, "readyz to say so", func() (bool, error) {
 					status, text := call(t, http.MethodGet, base+"/readyz", "")
 					return status == want && strings.Contains(text, `"name":"postgres","state":"d`), nil
 				})
@@ -332,7 +332,7 @@ func TestSpool_FullOrAwayToo(t *testing.T) {
 	w := newWorld(t, worldOptions{})
 	line, through := newStrand(t, w.url)
 	p := w.rookery("serve --http 127.0.0.1:0 --spool --spool-entries 3", "DATABASE_URL="+through)
-	p.says(30*time.Second, "rookery: listening on ")
+	p.says(patience, "rookery: listening on ")
 	_, rest, _ := strings.Cut(p.err.String(), "rookery: listening on ")
 	base := strings.Fields(rest)[0]
 	w.post(base, job(`"payload": {}`))
@@ -346,12 +346,12 @@ func TestSpool_FullOrAwayToo(t *testing.T) {
 			t.Errorf("POST into a full spool = %d, want 503", status)
 		}
 	}
-	devtest.Until(t, 30*time.Second, "readyz to say that it is full", func() (bool, error) {
+	devtest.Until(t, patience, "readyz to say that it is full", func() (bool, error) {
 		status, _ := call(t, http.MethodGet, base+"/readyz", "")
 		return status == http.StatusServiceUnavailable, nil
 	})
 	for _, want := range []string{"rookery_spool_spooled_jobs_total 3", `rookery_spool_refused_requests_total{reason="full"} `, "rookery_spool_waiting_entries 3"} {
-		devtest.Until(t, 30*time.Second, "metric "+want, func() (bool, error) {
+		devtest.Until(t, patience, "metric "+want, func() (bool, error) {
 			return strings.Contains(get(t, base+"/metrics"), want), nil
 		})
 	}

@@ -47,8 +47,8 @@ func (w *world) runs(base, who string) {
 		ids = append(ids, w.post(base, `{"queue_name": "`+queue+`", "priority": 20}`).ID)
 	}
 	failing := w.ids(`INSERT INTO outbox.jobs (queue_name, payload, max_attempts) SELECT $1, '"fail"', 2 FROM generate_series(1, 3) RETURNING id`, queue)
-	w.untilStatus(30*time.Second, "completed", ids)
-	w.untilStatus(30*time.Second, "dead", failing)
+	w.untilStatus(patience, "completed", ids)
+	w.untilStatus(patience, "dead", failing)
 }
 
 // buildBefore builds the program of the release before from git.

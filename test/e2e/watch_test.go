@@ -43,7 +43,7 @@ func (s *screen) last() string {
 
 func (s *screen) until(t *testing.T, what string, seen func(last string) bool) {
 	t.Helper()
-	devtest.Until(t, 30*time.Second, "the screen shows "+what, func() (bool, error) { return seen(s.last()), nil })
+	devtest.Until(t, patience, "the screen shows "+what, func() (bool, error) { return seen(s.last()), nil })
 }
 
 // fits reports whether a drawing keeps within a terminal.
@@ -159,7 +159,7 @@ func TestWatch_QueueUntilNothingIsDue(t *testing.T) {
 	w.relay()
 	w.worker(5)
 	w.insert(20, `{}`)
-	w.until(30*time.Second, "the queue", "SELECT EXISTS (SELECT FROM outbox.queues WHERE name = $1)", queue)
+	w.until(patience, "the queue", "SELECT EXISTS (SELECT FROM outbox.queues WHERE name = $1)", queue)
 	if code, stdout, stderr := w.cli("jobs", "watch", "--queue", queue, "--timeout", "50s"); code != 0 || !strings.Contains(stdout, " 0 due") {
 		t.Errorf("jobs watch --queue = %d %s%s, want 0 and nothing due", code, stdout, stderr)
 	}

@@ -41,7 +41,7 @@ func TestWay_PsqlInsertsAndAProgramRunsExactlyTheCommitted(t *testing.T) {
 	if len(w.committed) != 9000 || len(w.rolledBack) != 1000 {
 		t.Fatalf("psql committed %d jobs and rolled back %d, want 9000 and 1000", len(w.committed), len(w.rolledBack))
 	}
-	w.verify(2*time.Minute, allowance{})
+	w.verify(patience, allowance{})
 	if n := w.count(`SELECT count(*) FROM outbox.jobs WHERE status = 'completed'`); n != 9000 {
 		t.Errorf("%d jobs are completed, want 9000", n)
 	}
@@ -101,7 +101,7 @@ func TestWay_EveryOutcomeIsRecorded(t *testing.T) {
 	w.exec(`INSERT INTO outbox.jobs (queue_name, payload, run_at) VALUES ($1, '{}', now() + interval '1500 milliseconds')`, queue)
 	later := w.count(`SELECT max(id) FROM outbox.jobs`)
 	w.committed = slices.Concat(good, []int64{bad, later})
-	f := w.rest(time.Minute)
+	f := w.rest(patience)
 	problems, _ := check(f, allowance{status: map[int64]string{bad: "dead"}})
 	for _, p := range problems {
 		t.Error(p)

@@ -26,12 +26,12 @@ func TestWorker_KilledInHandlers(t *testing.T) {
 	doomed := w.worker(slots)
 	file, open := w.step()
 	caught := w.insert(slots, waiting(file))
-	w.untilStarted(30*time.Second, slots)
+	w.untilStarted(patience, slots)
 	doomed.kill()
 	open()
 	others := w.insert(300, `{}`)
 	w.worker(slots)
-	f := w.rest(time.Minute)
+	f := w.rest(patience)
 	problems, reruns := check(f, allowance{reruns: slots})
 	for _, p := range problems {
 		t.Error(p)
@@ -79,7 +79,7 @@ func TestWorker_KilledAtAFailpoint(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.worker(slots)
-			f := w.rest(time.Minute)
+			f := w.rest(patience)
 			// Not read right after the kill: Postgres may still be carrying out what the
 			// worker had sent.
 			finished := w.ids(`SELECT id FROM outbox.jobs WHERE status = 'completed' AND worker_id LIKE $1`, fmt.Sprintf("%%-%d-%%", doomed.pid()))
@@ -125,7 +125,7 @@ func TestWorker_FrozenPastItsLease(t *testing.T) {
 	w.relay()
 	frozen := w.worker(slots)
 	caught := w.insert(slots, `{"do": "deaf", "ms": 400}`)
-	w.untilStarted(30*time.Second, slots)
+	w.untilStarted(patience, slots)
 	frozen.signal(stop)
 	rows := w.count(`SELECT count(*) FROM outbox.jobs WHERE status IN ('dispatched', 'running')`)
 	if rows != slots {
@@ -133,7 +133,7 @@ func TestWorker_FrozenPastItsLease(t *testing.T) {
 	}
 	w.worker(slots)
 	w.insert(100, `{}`)
-	w.untilStatus(time.Minute, "completed", caught)
+	w.untilStatus(patience, "completed", caught)
 	type verdict struct {
 		worker string
 		at     time.Time
@@ -151,7 +151,7 @@ func TestWorker_FrozenPastItsLease(t *testing.T) {
 	}
 	before := read()
 	frozen.signal(cont)
-	devtest.Until(t, 30*time.Second, "the late outcomes to be counted as stale", func() (bool, error) {
+	devtest.Until(t, patience, "the late outcomes to be counted as stale", func() (bool, error) {
 		return frozen.metric("rookery_worker_attempts_total", `outcome="stale"`) == slots, nil
 	})
 	if n := frozen.metric("rookery_worker_attempts_total", `outcome="completed"`); n > 100 {
@@ -162,7 +162,7 @@ func TestWorker_FrozenPastItsLease(t *testing.T) {
 			t.Errorf("job %d was %+v and is %+v after the late outcome", id, before[id], v)
 		}
 	}
-	f := w.rest(time.Minute)
+	f := w.rest(patience)
 	problems, reruns := check(f, allowance{reruns: slots})
 	for _, p := range problems {
 		t.Error(p)

@@ -21,6 +21,10 @@ import (
 
 const queue = "email:processing"
 
+// patience bounds every wait for what must happen. Nothing is concluded from how long
+// one took.
+const patience = 3 * time.Minute
+
 // world is what one test has for itself: a database, a Redis, child processes and
 // the file in which its workers write down what they do. The children, and the
 // tests' producers, may do what they must and no more (see login_test.go); url, pool
@@ -126,7 +130,7 @@ func (w *world) worker(slots int, env ...string) *process {
 // label.
 func (p *process) metric(name, label string) float64 {
 	p.t.Helper()
-	p.says(30*time.Second, "http api listens")
+	p.says(patience, "http api listens")
 	_, rest, _ := strings.Cut(p.err.String(), "http api listens\" addr=")
 	return p.served("http://"+strings.Fields(rest)[0], name, label)
 }
