@@ -135,7 +135,8 @@ func TestCallback_TwoServers(t *testing.T) {
 
 	p = next()
 	want(one, "fail", p, failed, 200, "status", "queued")
-	want(two, "fail", p, failed, 409, "code", "lease_lost")
+	want(two, "fail", p, failed, 200, "status", "queued") // sent again
+	want(two, "fail", p, `{"error":{"message":"never"},"dead":true}`, 409, "code", "lease_lost")
 	want(two, "complete", p, "", 409, "code", "lease_lost")
 	if status, a := get(t, fmt.Sprintf("%s/v1/jobs/%d", one, p.Job.ID)); status != 200 || a["failure_count"] != 1.0 || a["last_error"] != "E: no" {
 		t.Errorf("the job is %v, want one failure", a)
@@ -149,16 +150,22 @@ func TestCallback_TwoServers(t *testing.T) {
 	}
 	want(one, "extend", p, `{"lease":"1m"}`, 409, "code", "lease_lost")
 	want(one, "complete", p, "", 409, "code", "lease_lost") // of an attempt before
+	want(one, "fail", p, failed, 200, "status", "queued")   // sent again, when the job has gone on
 	want(one, "complete", again, "", 200, "status", "completed")
+	want(two, "fail", p, failed, 200, "status", "queued")
+	want(two, "fail", again, failed, 409, "code", "lease_lost")
 
 	p = next()
 	want(two, "fail", p, `{"error":{"message":"never"},"dead":true}`, 200, "status", "dead")
+	want(one, "fail", p, `{"error":{"message":"never"},"dead":true}`, 200, "status", "dead") // sent again
+	want(one, "fail", p, failed, 409, "code", "lease_lost")
 
 	p = next()
 	if status, _ := call(t, fmt.Sprintf("%s/v1/jobs/%d/cancel", one, p.Job.ID), struct{}{}); status != 200 {
 		t.Errorf("cancel = %d", status)
 	}
 	want(two, "complete", p, "", 409, "code", "lease_lost")
+	want(two, "fail", p, failed, 409, "code", "lease_lost")
 
 	forged := p
 	forged.Callback.Token = "B" + p.Callback.Token[1:]

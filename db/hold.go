@@ -58,12 +58,12 @@ func (s *Store) Renew(ctx context.Context, workerID string, lease time.Duration,
 }
 
 // LeaseStanding returns what became of the attempt that clients know as ref, also when
-// a worker has moved it to a dispatch of its own meanwhile. The error is
-// [job.ErrNotFound] when there is no such job.
+// a worker has moved it to a dispatch of its own meanwhile, or the job has gone on to
+// another. The error is [job.ErrNotFound] when there is no such job.
 func (s *Store) LeaseStanding(ctx context.Context, ref job.Ref) (job.LeaseStanding, error) {
 	var out job.LeaseStanding
 	err := s.seeing(ctx, "look at lease", func(q *query.Queries) error {
-		row, err := q.LeaseStanding(ctx, ref.ID)
+		row, err := q.LeaseStanding(ctx, query.LeaseStandingParams{ID: ref.ID, DispatchID: ref.DispatchID})
 		if err != nil {
 			return err
 		}
@@ -72,8 +72,7 @@ func (s *Store) LeaseStanding(ctx context.Context, ref job.Ref) (job.LeaseStandi
 			DispatchID: row.DispatchID, AttemptCount: row.AttemptCount, FailureCount: row.FailureCount, LostCount: row.LostCount,
 			MaxAttempts: row.MaxAttempts, RunAt: row.RunAt, CreatedAt: row.CreatedAt, DispatchedAt: row.DispatchedAt, StartedAt: row.StartedAt,
 		}
-		out.Moved = row.MovedFrom == ref.DispatchID
-		out.Ours = out.Moved || row.DispatchID == ref.DispatchID
+		out.Ours, out.Moved, out.Outcome = row.Last, row.Moved, job.OutcomeKind(row.Outcome)
 		return nil
 	})
 	return out, err

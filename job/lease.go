@@ -162,9 +162,32 @@ type LeaseStanding struct {
 	Job   Job  // without payload and headers
 	Ours  bool // the job's dispatch is still the attempt's: it is under way, or has ended by it
 	Moved bool // to a dispatch of the worker that holds it in Postgres, with Redis away
+
+	Outcome OutcomeKind // what it is recorded to have ended by; "": nothing, or nobody can tell any more
 }
 
 // Current reports whether the attempt is under way.
 func (s LeaseStanding) Current() bool {
 	return s.Ours && (s.Job.Status == Dispatched || s.Job.Status == Running)
+}
+
+// Made returns what an outcome has made of the job, if the attempt has ended by that
+// very kind: its text and delay are those that came first.
+func (s LeaseStanding) Made(kind OutcomeKind) (now Status, ok bool) {
+	if kind != s.Outcome {
+		return "", false
+	}
+	switch kind {
+	case Succeeded:
+		return Completed, true
+	case Discarded:
+		return Dead, true
+	case Failed:
+		if s.Ours && s.Job.Status == Dead {
+			return Dead, true // it was the last that the job was allowed
+		}
+		return Queued, true
+	case Started, Snoozed, CalledOff: // these leave no record, or are no client's
+	}
+	return "", false
 }

@@ -22,6 +22,7 @@ type lease struct {
 	adopted  bool          // another server may have it too
 	extended bool          // its client has been heard since it began
 	verb     job.LeaseVerb // what the client, the first to do so, ended it by; "": nothing
+	dead     bool          // of a nack: never again
 	answer   error         // what the handler is to return for that
 	end      string        // how it ended, one of the outcomes in metrics.go; "": it has not
 	endedAt  time.Time

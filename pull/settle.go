@@ -98,7 +98,10 @@ func (h *Hub) begin(ref job.Ref, op job.LeaseOp) (*lease, standing) {
 	switch {
 	case l == nil:
 		return nil, unknown
-	case l.verb == op.Verb || l.endLocked(op.Verb, answerOf(op)):
+	case l.verb == op.Verb && l.dead == op.Dead:
+		return l, begun
+	case l.endLocked(op.Verb, answerOf(op)):
+		l.dead = op.Dead
 		return l, begun
 	case l.verb != "" || l.end == endCancelled:
 		return nil, over
@@ -114,7 +117,7 @@ var errNoVerdict = fmt.Errorf("no verdict after %s: %w", verdictTime, job.ErrUna
 // Without a verdict Postgres is away, or the worker has dropped the attempt without a
 // word: the same is told to Postgres once more, whose fence takes it once. What was
 // refused may have been sent before, to another server that has the lease too, or be of
-// an attempt that such a server has just moved to Postgres: the ledger knows.
+// an attempt that such a server has just moved to Postgres: the job knows.
 func (h *Hub) awaitVerdict(ctx context.Context, l *lease, op job.LeaseOp) (job.LeaseResult, error) {
 	r, err := l.await(ctx)
 	silent := errors.Is(err, errNoVerdict)
@@ -179,7 +182,7 @@ func answerOf(op job.LeaseOp) error {
 //
 // A release is the same: it draws no new fence by itself, but the job's next dispatch
 // does. An attempt that has moved to another fence, because that server holds it in
-// Postgres with Redis away, ends by that one: its ledger row says which it had before.
+// Postgres with Redis away, ends by that one: the job says which it had before.
 func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseResult, error) {
 	r, err := h.tell(ctx, ref, op)
 	switch {
@@ -192,10 +195,12 @@ func (h *Hub) direct(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.Leas
 }
 
 // tell has Postgres record op under the fence, whoever holds the attempt.
-// [job.ErrLeaseLost]: it is over, and not by the same ack being sent before.
+// [job.ErrLeaseLost]: it is over, and not by the same being said before, as far as
+// Postgres can tell. It can of an ack until the job is sent again by hand, of a nack as
+// long as the job is kept, and of a release not at all.
 //
 // What is refused was over or moved between the look and the outcome: the next look says
-// which. It may be the same ack, sent before, that another server was writing just then.
+// which. It may be the same, sent before, that another server was writing just then.
 func (h *Hub) tell(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseResult, error) {
 	for range 3 { // it is moved once at most
 		s, err := h.store.LeaseStanding(ctx, ref)
@@ -204,12 +209,16 @@ func (h *Hub) tell(ctx context.Context, ref job.Ref, op job.LeaseOp) (job.LeaseR
 			return job.LeaseResult{}, job.ErrLeaseLost
 		case err != nil:
 			return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)
-		case s.Ours && s.Job.Status == job.Completed && op.Verb == job.LeaseAck: // it was sent before
-			return job.LeaseResult{Status: job.Completed}, nil
-		case !s.Current():
-			return job.LeaseResult{}, job.ErrLeaseLost
 		}
-		verdicts, err := h.store.Reconcile(ctx, h.o.ID, []job.Outcome{outcomeOf(s.Job, op)})
+		o := outcomeOf(s.Job, op)
+		if !s.Current() {
+			now, sentBefore := s.Made(o.Kind)
+			if !sentBefore {
+				return job.LeaseResult{}, job.ErrLeaseLost
+			}
+			return job.LeaseResult{Status: now}, nil
+		}
+		verdicts, err := h.store.Reconcile(ctx, h.o.ID, []job.Outcome{o})
 		switch {
 		case err != nil:
 			return job.LeaseResult{}, fmt.Errorf("settle lease: %w", err)

@@ -37,7 +37,11 @@ func (s *truth) Reconcile(_ context.Context, _ string, outcomes []job.Outcome) (
 }
 
 func (s *truth) LeaseStanding(_ context.Context, ref job.Ref) (job.LeaseStanding, error) {
-	return job.LeaseStanding{Job: s.Job, Ours: s.DispatchID == ref.DispatchID || s.was == ref.DispatchID, Moved: s.was == ref.DispatchID}, nil
+	out := job.LeaseStanding{Job: s.Job, Ours: s.DispatchID == ref.DispatchID || s.was == ref.DispatchID, Moved: s.was == ref.DispatchID}
+	if out.Ours && s.Status == job.Completed {
+		out.Outcome = job.Succeeded
+	}
+	return out, nil
 }
 
 func (s *truth) SealKeys(context.Context) ([]job.SealKey, error) {

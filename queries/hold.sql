@@ -3,23 +3,25 @@
 -- name: HoldAttempts :many
 -- A worker moves attempts of one queue, under whatever dispatch it has them, to a
 -- ledger row of its own with a lease. Sent again with the same new dispatch it does
--- the same again; what does not come back is over. Locks jobs by id, through
+-- the same again; what does not come back is over. The job keeps the dispatch that its
+-- attempt was handed out as: others know it by that. Locks jobs by id, through
 -- jobs_pkey.
 WITH held AS (
     SELECT unnest(sqlc.arg(job_ids)::bigint[]) AS job_id, unnest(sqlc.arg(dispatch_ids)::bigint[]) AS dispatch_id
 ),
 moved AS (
     UPDATE outbox.jobs AS j
-    SET dispatch_id = sqlc.arg(dispatch_id)::bigint, worker_id = sqlc.arg(worker_id)::text
+    SET dispatch_id = sqlc.arg(dispatch_id)::bigint, worker_id = sqlc.arg(worker_id)::text, moved_to = sqlc.arg(dispatch_id)::bigint,
+        moved_from = CASE WHEN j.moved_to = j.dispatch_id THEN j.moved_from ELSE j.dispatch_id END
     FROM held
     WHERE j.id BETWEEN held.job_id AND held.job_id
       AND (j.dispatch_id = held.dispatch_id OR j.dispatch_id = sqlc.arg(dispatch_id)::bigint)
       AND j.status IN ('dispatched', 'running')
-    RETURNING j.id, held.dispatch_id AS was
+    RETURNING j.id
 ),
 ledger AS (
-    INSERT INTO outbox.dispatches (id, queue_name, job_ids, moved_from, epoch, relay_id, worker_id, lease_until)
-    SELECT sqlc.arg(dispatch_id)::bigint, sqlc.arg(queue_name)::text, array_agg(moved.id), array_agg(moved.was),
+    INSERT INTO outbox.dispatches (id, queue_name, job_ids, epoch, relay_id, worker_id, lease_until)
+    SELECT sqlc.arg(dispatch_id)::bigint, sqlc.arg(queue_name)::text, array_agg(moved.id),
         coalesce((SELECT q.epoch FROM outbox.queues AS q WHERE q.name = sqlc.arg(queue_name)::text), 0),
         sqlc.arg(worker_id)::text, sqlc.arg(worker_id)::text, now() + sqlc.arg(lease_ms)::bigint * interval '1 millisecond'
     FROM moved
@@ -29,13 +31,34 @@ ledger AS (
 SELECT moved.id FROM moved;
 
 -- name: LeaseStanding :one
--- What a job is, and which dispatch its present attempt had before a worker moved it to
--- its own; 0: none did. Reads jobs_pkey and dispatches_pkey.
+-- What a job is, and what became of its attempt that was handed out as dispatch_id: whether it
+-- is the job's last one, moved is by a dispatch that its worker gave it; and the outcome
+-- that is recorded of it, '' for none. A success is not recorded but by the job itself,
+-- and of the others the last thousand are looked through. Reads jobs_pkey, and attempts_pkey only when
+-- the attempt is not under way.
 SELECT j.id, j.queue_name, j.kind, j.priority, j.status, coalesce(j.dispatch_id, 0)::bigint AS dispatch_id, j.attempt_count, j.failure_count,
-    j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at,
-    coalesce(d.moved_from[array_position(d.job_ids, j.id)], 0)::bigint AS moved_from
+    j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at, its.last, its.moved,
+    (CASE
+        WHEN its.last AND j.status IN ('dispatched', 'running') THEN ''
+        WHEN its.last AND j.status = 'completed' THEN 'complete'
+        ELSE coalesce((
+            SELECT past.outcome
+            FROM (
+                SELECT t.outcome, t.dispatch_id
+                FROM outbox.attempts AS t
+                WHERE t.job_id = sqlc.arg(id)::bigint
+                ORDER BY t.attempt_count DESC
+                LIMIT 1000
+            ) AS past
+            WHERE past.dispatch_id = sqlc.arg(dispatch_id)::bigint
+            LIMIT 1
+        ), '')
+    END)::text AS outcome
 FROM outbox.jobs AS j
-LEFT JOIN outbox.dispatches AS d ON d.id = j.dispatch_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(j.dispatch_id = sqlc.arg(dispatch_id)::bigint OR j.moved_to = j.dispatch_id AND j.moved_from = sqlc.arg(dispatch_id)::bigint, false)::boolean AS last,
+        coalesce(j.moved_to = j.dispatch_id AND j.moved_from = sqlc.arg(dispatch_id)::bigint, false)::boolean AS moved
+) AS its
 WHERE j.id = sqlc.arg(id)::bigint;
 
 -- name: RenewHeld :many
@@ -111,10 +134,7 @@ gone AS (
 ),
 kept AS (
     UPDATE outbox.dispatches AS d
-    SET job_ids = ARRAY(SELECT locked.id FROM locked WHERE locked.dispatch_id = d.id ORDER BY locked.id),
-        moved_from = CASE WHEN d.moved_from IS NOT NULL THEN ARRAY(
-            SELECT d.moved_from[array_position(d.job_ids, locked.id)] FROM locked WHERE locked.dispatch_id = d.id ORDER BY locked.id
-        ) END
+    SET job_ids = ARRAY(SELECT locked.id FROM locked WHERE locked.dispatch_id = d.id ORDER BY locked.id)
     WHERE d.id = ANY (ARRAY(SELECT locked.dispatch_id FROM locked))
 ),
 back AS (

@@ -70,13 +70,7 @@ swept AS (
 ),
 shortened AS (
     UPDATE outbox.dispatches AS d
-    SET job_ids = (SELECT alive.job_ids FROM alive WHERE alive.id = d.id),
-        moved_from = CASE WHEN d.moved_from IS NOT NULL THEN ARRAY(
-            SELECT d.moved_from[array_position(d.job_ids, l.job_id)]
-            FROM alive, unnest(alive.job_ids) WITH ORDINALITY AS l (job_id, place)
-            WHERE alive.id = d.id
-            ORDER BY l.place
-        ) END
+    SET job_ids = (SELECT alive.job_ids FROM alive WHERE alive.id = d.id)
     WHERE d.id = ANY (ARRAY(
         SELECT alive.id
         FROM alive

@@ -175,5 +175,12 @@ func TestPushCallback_RedisAway(t *testing.T) {
 		return got == http.StatusOK, nil
 	})
 	w.untilStatus(patience, "completed", ids)
+	w.until(patience, "the ledger to forget it", `SELECT NOT EXISTS (SELECT FROM outbox.dispatches WHERE $1::bigint = ANY (job_ids))`, ids[0])
+	if got := one.says(t, "complete", `{}`); got != http.StatusOK {
+		t.Errorf("complete, sent again = %d, want 200", got)
+	}
+	if got := one.says(t, "fail", `{"error":{"message":"no"}}`); got != http.StatusConflict {
+		t.Errorf("fail after it = %d, want 409", got)
+	}
 	devtest.Until(t, patience, "the worker to hear of it", func() (bool, error) { return push.metric("rookery_push_open", "") == 0, nil })
 }

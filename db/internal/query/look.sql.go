@@ -12,7 +12,7 @@ import (
 
 const getJob = `-- name: GetJob :one
 
-SELECT j.id, j.queue_name, j.kind, j.payload, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error, j.headers FROM outbox.jobs AS j WHERE j.id = $1
+SELECT j.id, j.queue_name, j.kind, j.payload, j.priority, j.status, j.dispatch_id, j.attempt_count, j.failure_count, j.lost_count, j.max_attempts, j.run_at, j.created_at, j.dispatched_at, j.started_at, j.finished_at, j.worker_id, j.last_error, j.headers, j.moved_to, j.moved_from FROM outbox.jobs AS j WHERE j.id = $1
 `
 
 // The windows for people: API, command line, doctor. These run on a pool of their
@@ -40,6 +40,8 @@ func (q *Queries) GetJob(ctx context.Context, id int64) (OutboxJob, error) {
 		&i.WorkerID,
 		&i.LastError,
 		&i.Headers,
+		&i.MovedTo,
+		&i.MovedFrom,
 	)
 	return i, err
 }
@@ -98,7 +100,7 @@ func (q *Queries) GetJobFacts(ctx context.Context, id int64) (GetJobFactsRow, er
 }
 
 const listAttempts = `-- name: ListAttempts :many
-SELECT a.job_id, a.attempt_count, a.worker_id, a.started_at, a.finished_at, a.outcome, a.error FROM outbox.attempts AS a WHERE a.job_id = $1 ORDER BY a.attempt_count LIMIT 1000
+SELECT a.job_id, a.attempt_count, a.worker_id, a.started_at, a.finished_at, a.outcome, a.error, a.dispatch_id FROM outbox.attempts AS a WHERE a.job_id = $1 ORDER BY a.attempt_count LIMIT 1000
 `
 
 func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]OutboxAttempt, error) {
@@ -118,6 +120,7 @@ func (q *Queries) ListAttempts(ctx context.Context, jobID int64) ([]OutboxAttemp
 			&i.FinishedAt,
 			&i.Outcome,
 			&i.Error,
+			&i.DispatchID,
 		); err != nil {
 			return nil, err
 		}

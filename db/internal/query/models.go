@@ -32,6 +32,7 @@ type OutboxAttempt struct {
 	FinishedAt   time.Time
 	Outcome      string
 	Error        []byte
+	DispatchID   *int64
 }
 
 type OutboxAudit struct {
@@ -161,6 +162,8 @@ type OutboxJob struct {
 	WorkerID     *string
 	LastError    *string
 	Headers      []byte
+	MovedTo      *int64
+	MovedFrom    *int64
 }
 
 type OutboxOperation struct {

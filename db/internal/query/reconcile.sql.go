@@ -168,15 +168,17 @@ accepted AS (
     FROM outcome AS o
     WHERE j.id BETWEEN o.job_id AND o.job_id AND j.dispatch_id = o.dispatch_id AND j.status IN ('dispatched', 'running')
     RETURNING j.id, j.dispatch_id, j.status, j.queue_name, j.kind, j.priority, j.run_at, j.started_at, j.attempt_count, o.outcome, o.error, o.stack,
-        CASE WHEN j.status = 'queued' THEN outbox.size_of(j.payload, j.headers) END AS size
+        CASE WHEN j.status = 'queued' THEN outbox.size_of(j.payload, j.headers) END AS size,
+        CASE WHEN j.moved_to = j.dispatch_id THEN j.moved_from ELSE j.dispatch_id END AS handed_out_as
 ),
 tried AS (
-    INSERT INTO outbox.attempts (job_id, attempt_count, worker_id, started_at, outcome, error)
+    INSERT INTO outbox.attempts (job_id, attempt_count, worker_id, started_at, outcome, error, dispatch_id)
     SELECT a.id, a.attempt_count, $8::text, a.started_at, a.outcome,
         CASE
             WHEN a.stack <> '' THEN jsonb_build_object('message', a.error, 'stack', a.stack)
             WHEN a.error <> '' THEN jsonb_build_object('message', a.error)
-        END
+        END,
+        a.handed_out_as
     FROM accepted AS a
     WHERE a.outcome IN ('fail', 'discard', 'cancel')
     ON CONFLICT DO NOTHING
