@@ -15,7 +15,8 @@ type lease struct {
 	desk   *desk
 	name   job.LeaseName
 	job    *workers.Job // nil: it is being adopted
-	client string       // its worker_id, as far as it is known here
+	begun  time.Time
+	client string // its worker_id, as far as it is known here
 
 	// Guarded by hub.mu.
 	expires  time.Time
@@ -33,8 +34,9 @@ type lease struct {
 }
 
 func newLease(d *desk, j *workers.Job, name job.LeaseName) *lease {
+	now := time.Now()
 	return &lease{
-		hub: d.hub, desk: d, name: name, job: j, expires: time.Now().Add(name.Length),
+		hub: d.hub, desk: d, name: name, job: j, begun: now, expires: now.Add(name.Length),
 		wake: make(chan struct{}, 1), judged: make(chan struct{}),
 	}
 }
@@ -68,7 +70,7 @@ func (h *Hub) look(l *lease, now time.Time) (left time.Duration, answer error) {
 	defer h.mu.Unlock()
 	left = l.expires.Sub(now)
 	if _, held := l.job.Leased(); held {
-		left += heldGrace
+		left += heldGrace(l.name.Length)
 	}
 	if left > 0 && l.verb == "" {
 		return left, nil
@@ -76,18 +78,22 @@ func (h *Hub) look(l *lease, now time.Time) (left time.Duration, answer error) {
 	return 0, h.finishLocked(l, workers.ErrAbandoned)
 }
 
-// heldGrace is how much longer a lease lives whose attempt is held in Postgres: what a
-// lease in Redis has beyond the client's. There the attempt would not end with this
-// server, and its client may have been told so late, by one that has it too, to come here.
-const heldGrace = job.Lease
+// heldGrace is how much longer a lease of so much lives whose attempt is held in
+// Postgres, as one in Redis lives on beyond the client's. There the attempt would not end
+// with this server, and its client may have been told as late as this, by one that has it
+// too, to come here: two beats until that one knows, and the time between two of the
+// client's own.
+func heldGrace(length time.Duration) time.Duration { return job.Lease + length/3 }
 
 // finishLocked ends l: by what the client has said or, if it has said nothing, by cause.
 func (h *Hub) finishLocked(l *lease, cause error) error {
 	answer := l.answer
 	if l.verb == "" {
 		answer, l.end = cause, endOf(cause)
-		if l.end == endShutdown && l.extended {
-			answer = workers.ErrAbandoned // its client will ask another server for more, which keeps it
+		if l.end == endLost || l.end == endShutdown && (l.extended || l.dueLocked(time.Now())) {
+			// Its client asks another server for more, or has, and that one keeps it: a job that
+			// is put back from here would run beside it.
+			answer = workers.ErrAbandoned
 		}
 	} else {
 		l.end = string(l.verb)
@@ -104,6 +110,10 @@ func (h *Hub) finishLocked(l *lease, cause error) error {
 	h.m.ended.WithLabelValues(l.desk.queue, l.end).Inc()
 	return answer
 }
+
+// dueLocked reports whether the client of a lease that it has not extended here should have
+// extended it by now: it beats three times in a lease, and so has at another server.
+func (l *lease) dueLocked(now time.Time) bool { return now.Sub(l.begun) >= l.name.Length/3 }
 
 // verbUnseen ends a lease of which no client has heard.
 const verbUnseen job.LeaseVerb = "unseen"

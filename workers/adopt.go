@@ -17,7 +17,7 @@ import (
 //	Postgres the attempt is current: none has taken it back before
 //
 // Both may say how the attempt ended; the fence believes the first, and the other finds
-// its lease gone. Errors: [job.ErrLeaseLost], the attempt is over; [job.ErrCancelled], it
+// its lease gone, or Postgres says so at its next look (see doubt). Errors: [job.ErrLeaseLost], the attempt is over; [job.ErrCancelled], it
 // was called off; [job.ErrTooManyLeases], no slot is free; [job.ErrUnavailable], Redis or
 // Postgres does not answer, the lease is not in Redis at this moment, or the worker does
 // not run: the same may be asked again.
@@ -26,7 +26,7 @@ func (w *Worker) Adopt(ctx context.Context, e *job.Envelope) error {
 	if err != nil {
 		return fmt.Errorf("adopt: %w", err)
 	}
-	current, err := w.verifyCall(ctx, []*attempt{a})
+	current, err := w.verifyCall(ctx, []job.Ref{a.ref()})
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", job.ErrUnavailable, err)
@@ -85,7 +85,7 @@ func (w *Worker) adoptLease(ctx context.Context, e *job.Envelope) (*attempt, err
 // have it as current: its worker is yet to announce it in a new epoch, or a relay is
 // about to take it back.
 func (w *Worker) whyGone(ctx context.Context, a *attempt) error {
-	switch current, err := w.verifyCall(ctx, []*attempt{a}); {
+	switch current, err := w.verifyCall(ctx, []job.Ref{a.ref()}); {
 	case err != nil:
 		return fmt.Errorf("%w: %w", job.ErrUnavailable, err)
 	case len(current) == 0:

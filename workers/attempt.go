@@ -18,6 +18,7 @@ type attempt struct {
 	route   *route
 	alone   bool         // nothing is to run beside it here
 	adopted bool         // from another worker, which may hold it too
+	doubted bool         // Postgres did not have it as current when it was last asked; doubt's alone
 	epoch   int64        // in which it was taken, or an earlier one: that of its take's token
 	fence   atomic.Int64 // the dispatch_id it has now: holding it in Postgres gives it another
 
@@ -37,6 +38,7 @@ type attempt struct {
 	sending bool      // an outcome is in the writer's hands
 	row     *row      // that holds it in Postgres, or is to; nil: its lease is in Redis
 	parked  bool      // outcome waits for row's answer: nobody knows the fence
+	left    bool      // abandoned while row was asked: if that holds nothing, nothing is said of it
 	outcome job.Outcome
 }
 

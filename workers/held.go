@@ -91,7 +91,11 @@ func (h *held) finish(a *attempt, o *job.Outcome) bool {
 	h.mu.Lock()
 	h.running--
 	won := a.state == running
-	if won {
+	switch {
+	case won && a.left && a.row == nil:
+		a.state = over
+		h.removeLocked(a)
+	case won:
 		a.state = finished
 		h.putLocked(a, o)
 	}

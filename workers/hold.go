@@ -116,13 +116,14 @@ func (w *Worker) holdFailed(ctx context.Context, rows []*row, sent time.Time, er
 
 // stray makes rows for the attempts whose lease was not renewed for silence, or whose
 // epoch ended patience ago. One whose outcome is on its way to Postgres needs no lease
-// there, and must keep its fence until the verdict.
+// there, and must keep its fence until the verdict. One that is being adopted is not this
+// worker's to move.
 func (h *held) stray(now time.Time, silence, patience time.Duration) (rows []*row) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	open := map[*queue]*row{}
 	for _, a := range h.attempts {
-		if a.row != nil || a.lost || a.waiting || a.sending || a.state != taken && a.state != running || now.Sub(a.renewed) < silence && !a.queue.left(now, patience) {
+		if a.row != nil || a.lost || a.adopted && a.state == taken || a.waiting || a.sending || a.state != taken && a.state != running || now.Sub(a.renewed) < silence && !a.queue.left(now, patience) {
 			continue
 		}
 		r := open[a.queue]
@@ -220,6 +221,11 @@ func (h *held) unparkLocked(r *row) {
 		if a.parked {
 			a.parked = false
 			h.parked--
+			if a.left && a.row == nil {
+				a.state = over
+				h.removeLocked(a)
+				continue
+			}
 			h.putLocked(a, &a.outcome)
 		}
 	}

@@ -143,7 +143,7 @@ func (w *Worker) announceCall(ctx context.Context, q *queue, epoch int64, part [
 // whose outcome is on its way is left to its verdict.
 func (w *Worker) verify(ctx context.Context, q *queue, attempts []*attempt) error {
 	for part := range slices.Chunk(attempts, job.MaxBatch) {
-		current, err := w.verifyCall(ctx, part)
+		current, err := w.verifyCall(ctx, refs(part))
 		if err != nil {
 			return err
 		}
@@ -158,10 +158,10 @@ func (w *Worker) verify(ctx context.Context, q *queue, attempts []*attempt) erro
 	return nil
 }
 
-func (w *Worker) verifyCall(ctx context.Context, part []*attempt) ([]job.Ref, error) {
+func (w *Worker) verifyCall(ctx context.Context, asked []job.Ref) ([]job.Ref, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	return w.store.Verify(ctx, refs(part))
+	return w.store.Verify(ctx, asked)
 }
 
 // lose ends an attempt that is over: somebody took it back.

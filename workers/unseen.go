@@ -46,7 +46,7 @@ func (w *Worker) desert(ctx context.Context, a *attempt, err error, ran time.Dur
 // does nothing and returns false for an attempt that is held in Postgres, or is to be:
 // its row is renewed for all that is in it, so it needs an outcome. pristine wants an
 // attempt that was not marked as running either: back in the window it would be a job
-// that waits and is said to run.
+// that waits and is said to run. What turns out not to be held in Postgres is forgotten then.
 func (h *held) desert(a *attempt, pristine bool) bool {
 	h.mu.Lock()
 	touched := a.marked || a.lost
@@ -59,6 +59,7 @@ func (h *held) desert(a *attempt, pristine bool) bool {
 		}
 		h.removeLocked(a)
 	}
+	a.left = !ok && !pristine && a.row != nil && !a.row.held
 	h.mu.Unlock()
 	if ok {
 		signal(h.freed)

@@ -113,6 +113,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.beat(life) })
 	loops.Go(func() { w.watch(life) })
 	loops.Go(func() { w.hold(life) })
+	loops.Go(func() { w.doubt(life) })
 	loops.Go(func() { w.probe(life) })
 	loops.Go(func() { w.keepFigures(life) })
 	written := make(chan struct{})

@@ -100,6 +100,51 @@ func TestPull_ExtendedAfterItsServersEnd(t *testing.T) {
 	}
 }
 
+// A server stands still for longer than a lease, while its clients go on at another: when it
+// goes on, it does not put back what it can renew no more, for the other has it.
+func TestPull_ExtendedWhileItsServerStandsStill(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	w := newWorld(t, worldOptions{lease: 15 * time.Second})
+	frozen, one := w.serve()
+	_, two := w.serve()
+	p := newPuller()
+	w.insert(30, `{}`)
+	held := p.leaseAll(t, one, 30, "2m")
+	beat := func() {
+		t.Helper()
+		keys := make([]string, len(held))
+		for i, l := range held {
+			keys[i] = fmt.Sprintf(`{"lease_id": %q, "lease_token": %q}`, l.LeaseID, l.LeaseToken)
+		}
+		a, err := p.ask(t.Context(), two+"/v1/workers/w/heartbeat", `{"leases": [`+strings.Join(keys, ",")+`]}`)
+		if err != nil || a.code != http.StatusOK || len(a.Lost)+len(a.Cancelled)+len(a.Elsewhere) > 0 {
+			t.Fatalf("heartbeat = %+v, %v, want all extended", a, err)
+		}
+	}
+	pass := func(what string, d time.Duration) {
+		t.Helper()
+		begun := time.Now()
+		devtest.Until(t, 2*time.Minute, what, func() (bool, error) {
+			beat()
+			return time.Since(begun) > d, nil
+		})
+	}
+	beat()
+	frozen.signal(syscall.SIGSTOP)
+	pass("a lease to pass", w.lease+3*time.Second)
+	frozen.signal(syscall.SIGCONT)
+	pass("it to see that it is late, and to say what it has to say", w.lease/2)
+	p.ackMany(t, two, held)
+	f := w.verifyPulled(time.Minute, allowance{}, p)
+	w.wantNoLosses(f)
+	for _, l := range held {
+		if j := f.jobs[l.ID]; j.Attempts != 1 {
+			t.Errorf("job %d has attempt_count %d, want 1", l.ID, j.Attempts)
+		}
+	}
+}
+
 // A client is silent for longer than its lease: others get its jobs, as after the crash
 // of a worker, and what it says then is refused. One that beats keeps its jobs.
 func TestPull_ClientVanishes(t *testing.T) {
