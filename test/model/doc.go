@@ -12,8 +12,8 @@
 //	epoch.go     a new epoch, open   lease.go   beat, announce, verify, the 13 s
 //	reap.go      expired … drop      hold.go    hold, renew, direct claims
 //	away.go      without Redis       operator.go  cancel, redrive, cancel orders
-//	audit.go     the belt            faults.go  what breaks
-//	clock.go     half a lease passes
+//	audit.go     the belt            adopt.go   a client comes to another worker
+//	clock.go     half a lease passes  faults.go  what breaks
 //
 //	invariants.go  the promises, G2 to G5; window.go has G6
 //	search.go      breadth first, traces, and what can never end

@@ -1,7 +1,7 @@
 package model
 
-// adopt takes over the epoch Postgres has. Nothing that was known of Redis holds.
-func (x *explorer) adopt(s *State, r int) {
+// learn takes over the epoch Postgres has. Nothing that was known of Redis holds.
+func (x *explorer) learn(s *State, r int) {
 	rl := s.Relays[r]
 	if rl.Doing != idle || s.PGAway || rl.Epoch == s.PG.Epoch {
 		return

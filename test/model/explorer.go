@@ -25,6 +25,7 @@ type Faults struct {
 	LosePush                                  int8
 	RedisJump, PostgresJump                   int8
 	Cancel, Redrive, Fail, Release, SlowRedis int8
+	Adopt                                     int8 // a client comes to another worker
 }
 
 // edge is what kind of step one is.
@@ -79,7 +80,7 @@ func (x *explorer) steps(s *State) []step {
 
 // relay is everything that relay r may do next.
 func (x *explorer) relay(s *State, r int) {
-	x.adopt(s, r)
+	x.learn(s, r)
 	x.claim(s, r)
 	x.push(s, r)
 	x.record(s, r)
@@ -118,6 +119,10 @@ func (x *explorer) worker(s *State, w int) {
 	x.renew(s, w)
 	x.direct(s, w)
 	x.release(s, w)
+	x.seek(s, w)
+	x.confirm(s, w)
+	x.check(s, w)
+	x.silent(s, w)
 }
 
 // freeID returns a dispatch id that nothing refers to; 0: all are in use.

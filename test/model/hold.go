@@ -21,7 +21,7 @@ func (x *explorer) hold(s *State, w int) {
 			set.add(j)
 		case again == 0 && x.holdable(s, w, a):
 			set.add(j)
-		case again == 0 && s.Left.SlowRedis > 0 && x.leased(a) && a.Hold == 0 && (a.State == taken || a.State == runs):
+		case again == 0 && s.Left.SlowRedis > 0 && x.leased(a) && a.Hold == 0 && (a.State == taken && !a.Adopted || a.State == runs):
 			set.add(j)
 			slow = true
 		}
@@ -60,6 +60,9 @@ func (x *explorer) hold(s *State, w int) {
 		a := &n.Workers[w].Attempts[j]
 		a.Hold = 0
 		if moved.has(j) {
+			if x.shares() {
+				a.Was = a.Dispatch
+			}
 			a.Dispatch, a.Place, a.Age, a.Excused = d, inPostgres, 0, false
 		} else {
 			a.lose()
@@ -72,7 +75,7 @@ func (x *explorer) hold(s *State, w int) {
 // whose newer epoch this Redis has not opened.
 func (x *explorer) holdable(s *State, w int, a *Attempt) bool {
 	wk := &s.Workers[w]
-	if !x.leased(a) || a.Hold != 0 || (a.State == finished || a.State == sending) && x.on(writerNotHeld) {
+	if !x.leased(a) || a.Hold != 0 || a.adopting() || (a.State == finished || a.State == sending) && x.on(writerNotHeld) {
 		return false
 	}
 	if x.renewable(s, w) {

@@ -45,10 +45,10 @@ func (x *explorer) judge(s *State) violation {
 		if !a.works() || !b.works() {
 			continue
 		}
-		if a.Dispatch == b.Dispatch {
+		if a.Dispatch == b.Dispatch && !a.Adopted && !b.Adopted {
 			return sameFence
 		}
-		if !a.Excused && !b.Excused {
+		if a.known() != b.known() && !a.Excused && !b.Excused && !s.said(a, j) && !s.said(b, j) {
 			return twoPrompt
 		}
 	}
@@ -63,13 +63,18 @@ func (x *explorer) judge(s *State) violation {
 }
 
 // works reports whether a handler runs, or is about to.
-func (a *Attempt) works() bool { return a.Dispatch != 0 && (a.State == runs || a.State == taken) }
+func (a *Attempt) works() bool {
+	return a.Dispatch != 0 && (a.State == runs || a.State == taken && !a.Adopted)
+}
 
 // forgotten reports whether w runs an attempt that is over, in the present epoch, with
 // a good lease, and nobody is on the way to tell it.
 func (x *explorer) forgotten(s *State, w, j int) bool {
 	wk := &s.Workers[w]
 	a := &wk.Attempts[j]
+	if x.shares() && (x.on(sharedVerified) || s.said(a, j)) {
+		return false // it is told with its next beat, or its client has said so itself
+	}
 	if !a.works() || a.Place != inRedis || a.Lost || a.Hold != 0 || wk.Frozen || s.PG.current(a.Dispatch, j) || s.PG.Cancels[a.Dispatch].has(j) {
 		return false
 	}
@@ -96,7 +101,7 @@ func (s *State) judgeRequeue(d int8, j int, counts bool) {
 	}
 	for w := range s.Workers {
 		a := &s.Workers[w].Attempts[j]
-		if (a.Dispatch == d || a.Hold == d) && a.Dispatch != 0 && !a.Lost && !a.Excused {
+		if (a.Dispatch == d || a.Hold == d) && a.Dispatch != 0 && !a.Lost && !a.Excused && !a.adopting() {
 			s.Violated = takenFromPrompt
 		}
 	}

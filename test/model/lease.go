@@ -101,11 +101,7 @@ func (x *explorer) end(s *State, w int) {
 		if s.postgres(w) && a.Age < lease {
 			n.Violated = endedInReach
 		}
-		if a.State == taken {
-			*to = Attempt{}
-		} else {
-			to.State, to.Back, to.Lost = finished, true, true
-		}
+		to.endsItself(x)
 		x.step(urgent, &n, "worker {w} ends {j} under {d}: not renewed for 13 s", who{w: w, d: int(a.Dispatch), j: int(one(j))})
 	}
 }

@@ -120,6 +120,14 @@ var holding = []struct {
 	{cfg: Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Away: 1, LoseTake: 1}}},
 	{cfg: Scenario{Jobs: 1, Relays: 1, Workers: 1, Direct: true, Epochs: 4, Faults: Faults{Away: 1, Tail: 1}}, big: true},
 
+	{cfg: Scenario{Jobs: 1, Direct: true, Writes: true, Faults: Faults{Adopt: 1}}},
+	{cfg: Scenario{Jobs: 1, Relays: 1, Direct: true, Writes: true, Faults: Faults{Adopt: 2, Freeze: 1, KillWorker: 1}}, big: true},
+	{cfg: Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Adopt: 1, Flush: 1, KillWorker: 1}}, big: true},
+	{cfg: Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Adopt: 2, CutRedis: 1, KillWorker: 1}}, big: true},
+	{cfg: Scenario{Jobs: 1, Relays: 1, Direct: true, Writes: true, Faults: Faults{Adopt: 1, Away: 1, LoseHold: 1}}, big: true},
+	{cfg: Scenario{Jobs: 1, Relays: 1, Writes: true, Faults: Faults{Adopt: 2, Fail: 1, LoseWrite: 1}}},
+	{cfg: Scenario{Jobs: 2, Relays: 1, Direct: true, Faults: Faults{Adopt: 1, KillWorker: 1}}, big: true},
+
 	{cfg: Scenario{Jobs: 1, Relays: 1, Audit: true, Faults: Faults{KillWorker: 1}, Name: "audited"}},
 	{cfg: Scenario{Jobs: 1, Relays: 1, Audit: true, Begins: true, Faults: Faults{Release: 1, Freeze: 1}, Name: "audited"}},
 	{cfg: Scenario{Jobs: 1, Workers: 1, Audit: true, Name: "audited"}},
@@ -188,6 +196,12 @@ var needed = []struct {
 	{announceNotLost, Scenario{Jobs: 1, Relays: 1, Faults: Faults{Freeze: 1, Flush: 1}}, takenFromPrompt},
 	{verifyAfter, Scenario{Jobs: 1, Relays: 1, Faults: Faults{Freeze: 1, Flush: 1}}, neverTold},
 	{orderNamesAttempt, Scenario{Jobs: 1, Relays: 1, Faults: Faults{Cancel: 1, Redrive: 1}}, stuck},
+
+	{adoptLeasedOnly, Scenario{Jobs: 1, Relays: 1, Faults: Faults{Adopt: 1, KillWorker: 1}}, takenFromPrompt},
+	{adoptRenewsFirst, Scenario{Jobs: 1, Relays: 1, Faults: Faults{Adopt: 1, Flush: 1, KillWorker: 1}}, twoPrompt},
+	{ownNotWritten, Scenario{Jobs: 1, Relays: 1, Faults: Faults{Adopt: 1, Freeze: 1}}, takenFromPrompt},
+	{sharedVerified, Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Adopt: 1, CutRedis: 1}}, neverTold},
+	{heldOutlives, Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Adopt: 1, CutRedis: 1}}, takenFromPrompt},
 
 	{holds, Scenario{Jobs: 1, Relays: 1, Faults: Faults{CutRedis: 1}}, endedInReach},
 	{holdsBehind, Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Split: 1}}, takenFromPrompt},
@@ -272,6 +286,8 @@ var remaining = []struct {
 	{Scenario{Jobs: 1, Relays: 1, Direct: true, Writes: true, Faults: Faults{Away: 1, CutPostgres: 1}}, twoPrompt, true},
 	{Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Away: 1, Freeze: 1}}, twoPrompt, true},
 	{Scenario{Jobs: 1, Relays: 1, Direct: true, Faults: Faults{Split: 1, Freeze: 1}}, takenFromPrompt, true},
+	{Scenario{Jobs: 1, Relays: 1, Direct: true, Writes: true, Faults: Faults{Adopt: 1, CutRedis: 1, CutPostgres: 1}}, takenFromPrompt, false},
+	{Scenario{Jobs: 1, Relays: 1, Direct: true, Writes: true, Faults: Faults{Adopt: 1, CutRedis: 1, Stall: 1}}, takenFromPrompt, false},
 }
 
 func TestProtocol_WhatRemains(t *testing.T) {

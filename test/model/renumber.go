@@ -23,6 +23,7 @@ func (s *State) renumber() (to [ids + 1]int8) {
 			meet(a.Hold)
 			meet(a.Sent)
 			meet(a.Envelope)
+			meet(a.Was)
 		}
 		meet(s.Workers[w].Claim)
 	}
@@ -69,12 +70,12 @@ func (s *State) rename(to *[ids + 1]int8) {
 		s.Workers[w].Claim = to[s.Workers[w].Claim]
 		for j := range jobs {
 			a := &s.Workers[w].Attempts[j]
-			a.Dispatch, a.Hold, a.Sent, a.Envelope = to[a.Dispatch], to[a.Hold], to[a.Sent], to[a.Envelope]
+			a.Dispatch, a.Hold, a.Sent, a.Envelope, a.Was = to[a.Dispatch], to[a.Hold], to[a.Sent], to[a.Envelope], to[a.Was]
 		}
 	}
 	for d := range to {
 		s.Past.Pushed[to[d]], s.Past.Accepted[to[d]] = was.Past.Pushed[d], was.Past.Accepted[d]
 		s.Past.Excused[to[d]], s.Past.Reissue[to[d]] = was.Past.Excused[d], was.Past.Reissue[d]
-		s.Past.Phantom[to[d]] = was.Past.Phantom[d]
+		s.Past.Phantom[to[d]], s.Past.Seen[to[d]] = was.Past.Phantom[d], was.Past.Seen[d]
 	}
 }

@@ -57,6 +57,13 @@ const (
 	joinBeforeTake     Rule = "it takes again only when it has verified"
 	orderNamesAttempt  Rule = "a cancel order names the attempt"
 
+	// Adopt.
+	adoptLeasedOnly  Rule = "only what has a lease in Redis is adopted"
+	adoptRenewsFirst Rule = "who adopts an attempt renews its lease, and then asks Postgres whether it is current"
+	ownNotWritten    Rule = "what a holder ends by itself it leaves to the lease, for another may have it"
+	sharedVerified   Rule = "who may share an attempt verifies it with each beat"
+	heldOutlives     Rule = "what is held in Postgres outlives a silent client by what the other holder needs to hear of it"
+
 	// Hold.
 	holds            Rule = "what Redis does not renew is held in Postgres"
 	holdsBehind      Rule = "a renewal in an epoch that has ended does not keep an attempt from being held"

@@ -4,7 +4,7 @@ package model
 func (x *explorer) start(s *State, w int) {
 	for j := range jobs {
 		a := s.Workers[w].Attempts[j]
-		if a.Dispatch == 0 {
+		if a.Dispatch == 0 || a.adopting() {
 			continue
 		}
 		at := who{w: w, d: int(a.Dispatch), j: int(one(j))}
@@ -16,6 +16,7 @@ func (x *explorer) start(s *State, w int) {
 			x.step(progress, &n, "worker {w} does not begin {j} under {d}: too long without renewal", at)
 		case a.State == taken:
 			to.State, to.Envelope = runs, 0
+			n.seen(a.Dispatch, j)
 			x.step(progress, &n, "worker {w} begins {j} under {d}", at)
 		case x.cfg.Starts && a.State == runs && s.postgres(w) && s.PG.current(a.Dispatch, j) && s.PG.Jobs[j].Status == dispatched:
 			n.PG.Jobs[j].Status = running
@@ -156,7 +157,7 @@ func (s *State) reconcile(x *explorer, a Attempt, j int) bool {
 	if !s.PG.current(a.Sent, j) {
 		s.Violated = staleAccepted
 	}
-	s.Past.Accepted[a.Sent].add(j)
+	s.accepted(a, j)
 	*job = Job{Status: completed}
 	if a.Back {
 		job.Status = queued

@@ -184,6 +184,7 @@ type Attempt struct {
 	Envelope int8 // the dispatch it was taken under, while it is not begun
 	Hold     int8 // the id of a hold that is unanswered
 	Sent     int8 // the dispatch its outcome names
+	Was      int8 // the dispatch it was handed out as, of one that is held and may be shared
 	State    attemptState
 	Place    place
 	Back     bool // its outcome puts the job back
@@ -191,6 +192,8 @@ type Attempt struct {
 	Age      int8 // since it was renewed, by the worker's clock
 	Epoch    int8 // of its take
 	Excused  bool // frozen, cut off or called off since it was renewed: may be run again
+	Adopted  bool // from another worker; while taken, it is being adopted
+	Own      bool // Back is the worker's own doing, no client has said so
 }
 
 type attemptState uint8
@@ -217,6 +220,7 @@ type Past struct {
 	Excused  [ids + 1]jobSet // a worker with it was killed, frozen or cut off
 	Phantom  [ids + 1]bool   // over before anybody could be told: called off, or forgotten by Postgres
 	Reissue  [ids + 1]bool   // Postgres has forgotten that it gave this id
+	Seen     [ids + 1]jobSet // a client has it, which may come to another worker
 }
 
 // jobSet is a set of jobs.

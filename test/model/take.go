@@ -50,6 +50,9 @@ func (x *explorer) take(s *State, w int) {
 			}
 			n.Workers[w].Attempts[j] = x.attempt(d, wk.Epoch)
 			n.Workers[w].Attempts[j].Excused = s.Past.Phantom[d]
+			if !x.cfg.Begins {
+				n.seen(d, j)
+			}
 			x.step(progress, &n, "worker {w} takes {j} under {d}", at)
 		}
 	}
@@ -98,6 +101,9 @@ func (x *explorer) takeAgain(s *State, w int) {
 	}
 	n.Workers[w].Attempts[got.Job] = x.attempt(got.Dispatch, wk.AskedIn)
 	n.Workers[w].Attempts[got.Job].Excused = s.Past.Phantom[got.Dispatch]
+	if !x.cfg.Begins {
+		n.seen(got.Dispatch, int(got.Job))
+	}
 	x.step(urgent, &n, "worker {w} repeats its take and gets {j} under {d}", at)
 }
 
@@ -122,7 +128,7 @@ func (x *explorer) release(s *State, w int) {
 	}
 	for j := range jobs {
 		a := &wk.Attempts[j]
-		if a.Dispatch == 0 || a.State != taken {
+		if a.Dispatch == 0 || a.State != taken || a.Adopted {
 			continue
 		}
 		n := *s

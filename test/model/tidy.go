@@ -83,9 +83,13 @@ func (x *explorer) clear(s *State) {
 	if s.OtherIs == replica && s.Left.Failover+s.Left.Split == 0 {
 		s.Other, s.OtherIs = Redis{}, nothing
 	}
+	if s.Left.Adopt == 0 {
+		s.Past.Seen = [ids + 1]jobSet{}
+	}
 	used := references(s)
 	for d := 1; d <= ids; d++ {
 		if !used[d] {
+			s.Past.Seen[d] = 0
 			s.Past.Pushed[d], s.Past.Accepted[d], s.Past.Excused[d], s.Past.Phantom[d] = 0, 0, 0, false
 		}
 	}
@@ -126,7 +130,7 @@ func references(s *State) [ids + 1]bool {
 		used[s.Workers[i].Claim] = true
 		for j := range jobs {
 			a := &s.Workers[i].Attempts[j]
-			used[a.Dispatch], used[a.Envelope], used[a.Hold], used[a.Sent] = true, true, true, true
+			used[a.Dispatch], used[a.Envelope], used[a.Hold], used[a.Sent], used[a.Was] = true, true, true, true, true
 		}
 	}
 	for d, again := range s.Past.Reissue {
@@ -190,7 +194,7 @@ func rankWorker(w *Worker) uint64 {
 	h := pack(w.Epoch, w.Joined, w.Truth, flag(w.Refused), flag(w.Told), flag(w.Frozen), flag(w.CutPG), int8(w.Link))
 	for j := range jobs {
 		a := &w.Attempts[j]
-		h = h*1099511628211 + pack(flag(a.Dispatch != 0), flag(a.Hold != 0), int8(a.State), int8(a.Place), a.Age, flag(a.Excused), flag(a.Lost), flag(a.Back))
+		h = h*1099511628211 + pack(flag(a.Dispatch != 0), flag(a.Hold != 0), int8(a.State), int8(a.Place), a.Age, flag(a.Excused), flag(a.Lost), flag(a.Back), flag(a.Adopted))
 	}
 	return h*2 + uint64(flag(w.Asking))
 }
@@ -264,6 +268,7 @@ func (s *State) swapJobs() {
 	}
 	for d := range s.Past.Pushed {
 		s.Past.Pushed[d].swap()
+		s.Past.Seen[d].swap()
 		s.Past.Accepted[d].swap()
 		s.Past.Excused[d].swap()
 	}
