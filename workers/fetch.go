@@ -119,7 +119,7 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 	queues := w.order.next()
 	for i, q := range queues {
 		if free <= len(f.waiting) {
-			w.order.passOver(queues[i:], f.at)
+			passOver(queues[i:], f.at)
 			return true, true
 		}
 		before := len(f.waiting)
@@ -134,11 +134,9 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 			more, got = true, true // no slot for it, but jobs
 			continue
 		}
-		passed := q.passed > 0
 		if ask(life, q, min(limit, job.MaxBatch), f) {
 			more = true
 		}
-		w.order.gave(passed, len(f.waiting)-before)
 		w.o.Demand.took(len(f.waiting) - before)
 		got = got || len(f.waiting) > before
 	}

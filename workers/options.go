@@ -34,7 +34,8 @@ const (
 // QueueWeight names a queue to take from. When all weights are 0 the queues are
 // asked in their order, a later one only for what earlier ones could not fill;
 // else each round asks them in a random order in which a queue of weight 6 comes
-// first twice as often as one of weight 3. With weights one slot in sixteen is not for
+// first twice as often as one of weight 3, and none waits for more than three
+// times as many rounds as its weight has it wait. With weights one slot in sixteen is not for
 // queues that leave jobs behind at every take, unless all do: the next job of another
 // starts at once.
 type QueueWeight struct {

@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
+// mostLost bounds what a queue may lose: so many times as many rounds as its weight has
+// it wait. One in e^mostLost would lose more by chance, so the weights hardly bend, and
+// none waits for ever.
+const mostLost = 3
+
 // order says in which order the queues are asked in a round.
 type order struct {
 	queues   []*queue
 	weighted bool
 	keys     map[*queue]float64
 	draw     func() float64 // from [0, 1)
-	rounds   int64
-
-	favours  bool // this round begins with those that were passed over
-	favoured bool // and one of them got a slot
 }
 
 func newOrder(queues []*queue) *order {
@@ -30,44 +31,33 @@ func newOrder(queues []*queue) *order {
 
 // next returns the queues of one round. The slice is valid until the next call.
 // With weights it is a weighted random order (Efraimidis and Spirakis, "Weighted
-// random sampling with a reservoir", 2006: sort by −ln(random)/weight), those that were
-// passed over before all others, in the order in which they were; but after a round in which that brought one of them a
-// slot, by weights alone. Or queues with a job now and then, if they are many, would
-// take every slot, and a backlog of whatever weight none.
+// random sampling with a reservoir", 2006: sort by −ln(random)/weight), and before it
+// those that have lost as often as they may, who lost most first.
 func (o *order) next() []*queue {
 	if !o.weighted {
 		return o.queues
 	}
-	o.favours, o.favoured = !o.favoured, false
-	o.rounds++
+	rivals := 0 // the weights of those that want slots
+	for _, q := range o.queues {
+		if q.hot || q.lost > 0 {
+			rivals += q.weight
+		}
+	}
 	for _, q := range o.queues {
 		o.keys[q] = -math.Log(1-o.draw()) / float64(q.weight)
-	}
-	slices.SortFunc(o.queues, func(a, b *queue) int {
-		switch {
-		case !o.favours || a.passed == b.passed:
-			return cmp.Compare(o.keys[a], o.keys[b])
-		case a.passed == 0:
-			return 1
-		case b.passed == 0:
-			return -1
-		default:
-			return cmp.Compare(a.passed, b.passed)
+		if q.lost > 0 && q.lost*q.weight >= mostLost*rivals {
+			o.keys[q] = -float64(q.lost)
 		}
-	})
+	}
+	slices.SortFunc(o.queues, func(a, b *queue) int { return cmp.Compare(o.keys[a], o.keys[b]) })
 	return o.queues
 }
 
-// gave notes that a queue got n slots, and whether it had been passed over before.
-func (o *order) gave(passed bool, n int) {
-	o.favoured = o.favoured || o.favours && passed && n > 0
-}
-
-// passOver notes that there was no slot left for these queues.
-func (o *order) passOver(queues []*queue, now time.Time) {
+// passOver notes that there was no slot left in this round for these queues.
+func passOver(queues []*queue, now time.Time) {
 	for _, q := range queues {
-		if q.passed == 0 && q.waits(now) {
-			q.passed = o.rounds
+		if q.wants(now) {
+			q.lost++
 		}
 	}
 }

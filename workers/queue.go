@@ -20,10 +20,10 @@ type queue struct {
 	taking sync.Mutex
 
 	// Of the fetch loop alone: whether it is this queue's turn (turns.go).
-	rung   bool      // its bell rang, and no take was answered since
-	hot    bool      // the last take left jobs behind
-	due    time.Time // when it is asked though no bell rang; zero: at once
-	passed int64     // the round in which it was its turn, and others took the last slots; 0: none since its last take
+	rung bool      // its bell rang, and no take was answered since
+	hot  bool      // the last take left jobs behind
+	due  time.Time // when it is asked though no bell rang; zero: at once
+	lost int       // rounds since the last answer in which it was its turn, and others took all slots
 
 	// Of the fetch loop alone: the take that has no answer yet.
 	token      string

@@ -17,10 +17,9 @@ import (
 //	a take has no answer        its token is repeated
 //	not asked for a second      a bell that got lost costs no more
 //
-// A queue that could not be asked (its epoch is not joined, say) keeps its turn. With
-// weights, one that got no slot when it was its turn comes first in the next round,
-// unless it is known to have a backlog: it may lose the last free slot to one once. Such
-// rounds take turns with those that go by weights alone (order.go).
+// A queue that could not be asked (its epoch is not joined, say) keeps its turn. So does
+// one that came too late in a round for a slot; with weights it may lose a few times what
+// its weight has it wait, then it comes first (order.go).
 
 // lookEvery is how often a worker that is never idle looks at the bells: a job beside
 // a backlog waits so much longer. A look at fifty bells of one server costs what one
@@ -32,19 +31,26 @@ func (q *queue) wants(now time.Time) bool {
 	return q.rung || q.hot || q.token != "" || !now.Before(q.due)
 }
 
-// waits reports whether it is the queue's turn, and not for a backlog's sake.
-func (q *queue) waits(now time.Time) bool { return !q.hot && q.wants(now) }
+// waits reports whether it is the queue's turn, not for a backlog's sake, and it can be
+// asked.
+func (q *queue) waits(now time.Time) bool {
+	if q.hot || !q.wants(now) || now.Before(q.again) {
+		return false
+	}
+	_, open := q.open()
+	return open
+}
 
 // answered notes an answer to a take sent at now. Queues that were asked together do not
 // stay together: fifty takes in a row are a long time for a job.
 func (q *queue) answered(more bool, now time.Time) {
-	q.rung, q.hot, q.passed = false, more, 0
+	q.rung, q.hot, q.lost = false, more, 0
 	q.due = now.Add(waitAtMost - rand.N(waitAtMost/4))
 }
 
 // claimed notes an answer of Postgres while Redis is away. A backlog there is one: other
-// queues' bells are looked at beside it, and it has no claim to the next slot.
-func (q *queue) claimed(more bool) { q.hot, q.passed = more, 0 }
+// queues' bells are looked at beside it.
+func (q *queue) claimed(more bool) { q.hot, q.lost = more, 0 }
 
 // share returns for how many of the free slots q is asked; later are the queues that
 // come after it. In strict order that is all. With weights it leaves the spare ones to
