@@ -131,7 +131,7 @@ func (h *Hub) beginAdoption(name job.LeaseName, d time.Duration, by string) (a *
 	l := newLease(desk, nil, name)
 	l.adopted, l.extended, l.client = true, true, by
 	if d > 0 {
-		l.expires = time.Now().Add(d)
+		l.expires, l.span = time.Now().Add(d), max(l.span, d)
 	}
 	a = &adoption{lease: l, begun: make(chan struct{}), over: make(chan struct{})}
 	h.adopting[name.Ref] = a

@@ -20,6 +20,7 @@ type lease struct {
 
 	// Guarded by hub.mu.
 	expires  time.Time
+	span     time.Duration // the longest that its client has asked for here
 	adopted  bool          // another server may have it too
 	extended bool          // its client has been heard since it began
 	verb     job.LeaseVerb // what the client, the first to do so, ended it by; "": nothing
@@ -36,7 +37,7 @@ type lease struct {
 func newLease(d *desk, j *workers.Job, name job.LeaseName) *lease {
 	now := time.Now()
 	return &lease{
-		hub: d.hub, desk: d, name: name, job: j, begun: now, expires: now.Add(name.Length),
+		hub: d.hub, desk: d, name: name, job: j, begun: now, expires: now.Add(name.Length), span: name.Length,
 		wake: make(chan struct{}, 1), judged: make(chan struct{}),
 	}
 }
@@ -69,8 +70,8 @@ func (h *Hub) look(l *lease, now time.Time) (left time.Duration, answer error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	left = l.expires.Sub(now)
-	if _, held := l.job.Leased(); held {
-		left += heldGrace(l.name.Length)
+	if _, asked, _ := l.job.Leased(); asked {
+		left += heldGrace(l.span)
 	}
 	if left > 0 && l.verb == "" {
 		return left, nil
@@ -79,7 +80,7 @@ func (h *Hub) look(l *lease, now time.Time) (left time.Duration, answer error) {
 }
 
 // heldGrace is how much longer a lease of so much lives whose attempt is held in
-// Postgres, as one in Redis lives on beyond the client's. There the attempt would not end
+// Postgres, or is about to be, as one in Redis lives on beyond the client's. There the attempt would not end
 // with this server, and its client may have been told as late as this, by one that has it
 // too, to come here: two beats until that one knows, and the time between two of the
 // client's own.

@@ -22,6 +22,28 @@ func TestHeldGrace_IsWhatTheOtherHolderNeeds(t *testing.T) {
 	}
 }
 
+// Who was promised five minutes beats every hundred seconds, and is waited for as long.
+func TestHeldGrace_IsOfTheLongestThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	h, err := New(&truth{}, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := h.enter("q", &waiter{max: 1, lease: time.Minute, filled: make(chan struct{}, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := d.hand(&workers.Job{Envelope: job.Envelope{ID: 1, DispatchID: 7}})
+	for _, ask := range []time.Duration{0, 5 * time.Minute, 30 * time.Second} {
+		if _, err := h.extendHere(l.name, ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.span != 5*time.Minute {
+		t.Errorf("after extensions of a minute, 5 minutes and 30 s the grace is of %s, want of 5m", l.span)
+	}
+}
+
 // A lease that ends neither by its client's word nor by Postgres' leaves the job alone,
 // unless it was called off: another server may have it.
 func TestLease_WhatEndsByItselfIsLeft(t *testing.T) {

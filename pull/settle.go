@@ -72,11 +72,12 @@ func (h *Hub) extendHere(name job.LeaseName, d time.Duration) (until time.Time, 
 	case l.end != "":
 		return until, job.ErrLeaseElsewhere
 	case l.adopted:
-		if fresh, held := l.job.Leased(); !fresh && !held {
+		if fresh, _, held := l.job.Leased(); !fresh && !held {
 			return until, job.ErrLeaseElsewhere
 		}
 	}
-	l.expires, l.extended = time.Now().Add(cmp.Or(d, name.Length)), true
+	d = cmp.Or(d, name.Length)
+	l.expires, l.span, l.extended = time.Now().Add(d), max(l.span, d), true
 	l.poke()
 	return l.expires, nil
 }

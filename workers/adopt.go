@@ -125,17 +125,17 @@ func (w *Worker) adoptNoMore() {
 }
 
 // Leased says what the lease of the attempt is worth, for a handler that waits for
-// somebody else. fresh: it was renewed about as lately as a beat makes it. inPostgres: the
-// worker holds it there, with Redis away; nobody else does then.
-func (j *Job) Leased() (fresh, inPostgres bool) {
+// somebody else. fresh: it was renewed about as lately as a beat makes it. asked: with Redis
+// away the worker has asked Postgres to hold it. held: and Postgres does; nobody else has it then.
+func (j *Job) Leased() (fresh, asked, held bool) {
 	a := j.attempt
 	if a == nil {
-		return false, false
+		return false, false, false
 	}
 	h := a.queue.held
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return time.Since(a.renewed) < h.limit*6/13, a.row != nil && a.row.held
+	return time.Since(a.renewed) < h.limit*6/13, a.row != nil, a.row != nil && a.row.held
 }
 
 func (w *Worker) queueOf(name string) *queue {

@@ -107,7 +107,7 @@ func TestAdopt_RedisGoesAway(t *testing.T) {
 		}
 		one, two := <-g.job, <-h.job
 		for _, j := range []*Job{one, two} {
-			if fresh, held := j.Leased(); !fresh || held {
+			if fresh, asked, held := j.Leased(); !fresh || asked || held {
 				t.Errorf("Leased while Redis answers = %t, %t, want it fresh, in Redis", fresh, held)
 			}
 		}
@@ -115,8 +115,8 @@ func TestAdopt_RedisGoesAway(t *testing.T) {
 		o.redis.Store(true)
 		heir.set(func(m *memory) { m.before = o.before })
 		heir.sleep(job.Beat * 8 / 5) // held after 7 s of silence
-		_, first := one.Leased()
-		fresh, second := two.Leased()
+		_, _, first := one.Leased()
+		fresh, _, second := two.Leased()
 		if first == second {
 			t.Errorf("held in Postgres by the one %t, by the other %t, want by one of them", first, second)
 		}
