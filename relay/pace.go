@@ -60,9 +60,9 @@ func (p *pace) next(now time.Time, f find) (wait time.Duration, closeGate, openG
 		}
 	case hot:
 		switch p.step *= 2; {
-		case f.jobs > 0, f.busy:
+		case f.jobs > 0:
 			p.step = hottest
-		case f.blocked:
+		case f.blocked, f.busy: // a batch that is late and brings jobs ends the wait
 			p.step = min(p.step, blockedMost)
 		case p.step > coolest:
 			p.mood, p.drowse, openGate = drowsy, now, true

@@ -136,7 +136,7 @@ func TestPace_BlockedQueueKeepsItHot(t *testing.T) {
 // A batch that nobody waited for is on its way: what it brings is not known yet.
 func TestPace_BatchOnItsWayKeepsItHot(t *testing.T) {
 	t.Parallel()
-	for mood, want := range map[mood]time.Duration{asleep: depthPoll, drowsy: horizonEvery, hot: hottest} {
+	for mood, want := range map[mood]time.Duration{asleep: depthPoll, drowsy: horizonEvery, hot: blockedMost} {
 		p := pace{mood: mood, drowse: epochOfTests, step: coolest}
 		if wait, _, open := p.next(epochOfTests, find{busy: true, nextIn: job.Never}); wait != want || open {
 			t.Errorf("mood %d, busy: wait %s, open %v; want %s, false", mood, wait, open, want)

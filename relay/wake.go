@@ -46,7 +46,7 @@ func (r *Relay) dispatchLoop(ctx context.Context) error {
 			passed, held = r.openGate(ctx, held)
 		case last && p.mood == drowsy:
 			p.sleep()
-			if f.jobs == 0 && !f.blocked {
+			if f.jobs == 0 && !f.blocked && !f.busy {
 				wait = min(cmp.Or(r.poll, safetyPoll), f.nextIn)
 			}
 		}

@@ -132,6 +132,9 @@ func (w *Worker) round(life context.Context, f *fetcher) (more, got bool) {
 		limit := w.share(free-before, q, queues[i+1:], f.at)
 		if limit <= 0 {
 			more, got = true, true // no slot for it, but jobs
+			if len(f.waiting) > 0 {
+				passOver(queues[i:i+1], f.at)
+			}
 			continue
 		}
 		if ask(life, q, min(limit, job.MaxBatch), f) {

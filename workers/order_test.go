@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// slots is who gets the next n of a worker's single slot, and how many each; refill is
-// called before each.
+// slots is who comes first in the next n rounds, and how often each; refill is called
+// before each round.
 func (r *rig) slots(n int, refill func()) map[string]int {
 	got := map[string]int{}
 	for range n {
@@ -95,6 +95,23 @@ func TestOrder_WeightsHoldBesideChains(t *testing.T) {
 		if n < want*93/100 || n > want*107/100 {
 			t.Errorf("8000 slots of weights 4, 1, 1, 1, 1 went to %v, want %s to have %d", got, name, want)
 		}
+	}
+}
+
+// A backlog that comes second finds only slots that are not for backlogs: it has lost too.
+func TestOrder_SparedSlotsAreLost(t *testing.T) {
+	m := newMemory()
+	change := crowded(m, 3, 1, 16)
+	m.push("q0", envelopes("k", 1, 20_000)...)
+	m.push("q1", envelopes("k", 100_001, 1_000)...)
+	r := roundOf(t, m, func(o *Options, reg *Registry) {
+		change(o, reg)
+		o.Queues[0].Weight = 98
+	})
+	r.w.queues[2].due = time.Now().Add(time.Hour)
+	r.w.order.draw = always
+	if got, want := r.slots(1000, func() {}), map[string]int{"q0": 997, "q1": 3}; !maps.Equal(got, want) {
+		t.Errorf("1000 rounds began with %v, want %v", got, want)
 	}
 }
 
