@@ -117,13 +117,14 @@ func (w *Worker) holdFailed(ctx context.Context, rows []*row, sent time.Time, er
 // stray makes rows for the attempts whose lease was not renewed for silence, or whose
 // epoch ended patience ago. One whose outcome is on its way to Postgres needs no lease
 // there, and must keep its fence until the verdict. One that is being adopted is not this
-// worker's to move.
+// worker's to move, nor is one whose lease is not trusted any more: this process stood
+// still, perhaps, and Redis did not; somebody else may have it there.
 func (h *held) stray(now time.Time, silence, patience time.Duration) (rows []*row) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	open := map[*queue]*row{}
 	for _, a := range h.attempts {
-		if a.row != nil || a.lost || a.adopted && a.state == taken || a.waiting || a.sending || a.state != taken && a.state != running || now.Sub(a.renewed) < silence && !a.queue.left(now, patience) {
+		if now.Sub(a.renewed) >= h.limit || a.row != nil || a.lost || a.adopted && a.state == taken || a.waiting || a.sending || a.state != taken && a.state != running || now.Sub(a.renewed) < silence && !a.queue.left(now, patience) {
 			continue
 		}
 		r := open[a.queue]

@@ -343,3 +343,18 @@ func TestHold_FailureIsRecordedUnderTheNewFence(t *testing.T) {
 		r.end()
 	})
 }
+
+// A worker that stood still for a lease finds attempts that were not renewed for as long.
+// It may not move them to Postgres: Redis, and who has adopted them there, went on.
+func TestStray_OnlyWhatIsTrusted(t *testing.T) {
+	now := time.Now()
+	for since, want := range map[time.Duration]int{6 * time.Second: 0, 7 * time.Second: 1, 12 * time.Second: 1, 13 * time.Second: 0, time.Minute: 0} {
+		h := newHeld(1, 100, 13*time.Second)
+		q := newQueue(QueueWeight{Name: "q"})
+		e := envelopes("k", 1, 1)[0]
+		h.add([]*attempt{newAttempt(&e, q, &route{}, nil)}, now.Add(-since))
+		if got := len(h.stray(now, 7*time.Second, 3*time.Second)); got != want {
+			t.Errorf("%s after a renewal %d attempts are to be held, want %d", since, got, want)
+		}
+	}
+}
