@@ -23,17 +23,21 @@
 //	/ui/operations/new?…     what would be done, and whether to
 //	/ui/queues  /{name}      the queues, and one of them
 //	/ui/workers              relays and workers
+//	/ui/webhooks             endpoints of push workers
 //	/ui/dead                 dead jobs by how they died
+//	/ui/figures?…            what the charts draw, as a table; /ui/charts?… as JSON
 //	/ui/storage              the ledger, Redis' memory, Postgres' tables
 //	/ui/audit?…&before=…     who changed what
 //	/ui/about                version, rights, keys
 //	/ui/stream               server-sent events: a tick when the figures have changed
 //	/ui/static/{hash}/{name} style, scripts
 //	/ui/login                an API key for a session of twelve hours at most
+//	/ui/login/issuer  /back  a login at an OIDC issuer for one of an hour (signon.go)
 //
 //	POST /ui/jobs/{id}/cancel|redrive|clone   POST /ui/jobs/bulk
 //	POST /ui/operations   POST /ui/operations/{id}/cancel
-//	POST /ui/queues/{name}/pause|resume|window   POST /ui/login|logout
+//	POST /ui/queues/{name}/pause|resume|window   POST /ui/webhooks/{name}/enable|disable
+//	POST /ui/login|logout
 //
 // # Roles
 //
